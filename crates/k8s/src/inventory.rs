@@ -1,0 +1,107 @@
+//! What the manifests hold, as far as traffic is concerned: the result of reading, before any question is asked.
+
+use std::net::IpAddr;
+
+use ringfence_policy::{Labels, NamedPort, Namespace, NetworkPolicy, Protocol, Source};
+
+/// Everything that was read, in the order in which it was found.
+#[derive(Debug, Clone, Default)]
+pub struct Inventory {
+    /// Namespaces: those that were declared, and those that objects name without a declaration.
+    pub namespaces: Vec<Namespace>,
+    /// What runs pods.
+    pub workloads: Vec<Workload>,
+    /// Services.
+    pub services: Vec<Service>,
+    /// Network policies, each name once.
+    pub policies: Vec<NetworkPolicy>,
+}
+
+/// An object that runs pods: a bare Pod, or the template of a controller.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Workload {
+    /// Its namespace.
+    pub namespace: String,
+    /// The kind as the API spells it, such as `Deployment`.
+    pub kind: String,
+    /// The name.
+    pub name: String,
+    /// The labels of its pods.
+    pub labels: Labels,
+    /// How many pods; 0 where it is scaled down. A DaemonSet counts as 1.
+    pub replicas: u32,
+    /// The ports that its containers declare, in order.
+    pub ports: Vec<ContainerPort>,
+    /// Whether its pods use their node's network.
+    pub host_network: bool,
+    /// The addresses of a pod read from a cluster; empty in manifests.
+    pub addresses: Vec<IpAddr>,
+    /// The node of a pod that names one.
+    pub node: Option<String>,
+    /// Where it is written.
+    pub source: Option<Source>,
+}
+
+impl Workload {
+    /// The ports that have a name.
+    pub fn named_ports(&self) -> Vec<NamedPort> {
+        self.ports
+            .iter()
+            .filter_map(|p| {
+                p.name.as_ref().map(|name| NamedPort { name: name.clone(), protocol: p.protocol, port: p.port })
+            })
+            .collect()
+    }
+}
+
+/// A port that a container declares.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct ContainerPort {
+    /// Its name, if it has one.
+    pub name: Option<String>,
+    /// The protocol.
+    pub protocol: Protocol,
+    /// The number.
+    pub port: u16,
+}
+
+/// A Service.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Service {
+    /// Its namespace.
+    pub namespace: String,
+    /// The name.
+    pub name: String,
+    /// The pods behind it; `None` or empty: it selects none by itself.
+    pub selector: Option<Labels>,
+    /// The type, such as `ClusterIP`.
+    pub kind: String,
+    /// Whether it is headless (`clusterIP: None`): a name for pod addresses, without translation.
+    pub headless: bool,
+    /// Its ports.
+    pub ports: Vec<ServicePort>,
+    /// Where it is written.
+    pub source: Option<Source>,
+}
+
+/// A port of a Service.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct ServicePort {
+    /// Its name, if it has one.
+    pub name: Option<String>,
+    /// The protocol.
+    pub protocol: Protocol,
+    /// The port on the Service's address.
+    pub port: u16,
+    /// The port on the pod.
+    pub target: TargetPort,
+}
+
+/// How a Service names the port of its pods.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub enum TargetPort {
+    /// By number.
+    Number(u16),
+    /// By the name of a container port.
+    Name(String),
+}

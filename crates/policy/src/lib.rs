@@ -1,0 +1,16 @@
+//! What a network policy means: the model and the engine.
+//!
+//! A [`World`] is what there is: namespaces, nodes, pods and policies. An [`Engine`] is a compiled world that answers
+//! who may talk to whom, and always says why. Everything here is pure: no I/O, no async, no Kubernetes objects and no
+//! text formats; reading those is the work of `ringfence-k8s`, carrying the answers into the kernel that of
+//! `ringfence-datapath`.
+//!
+//! The meaning is that of the Kubernetes API text for `networking.k8s.io/v1` NetworkPolicy.
+
+pub mod model;
+
+pub use model::{
+    IpBlock, Label, LabelSelector, Labels, NamedPort, Namespace, NamespaceScope, NetworkPolicy, Node, Peer, Peers, Pod,
+    PodId, PolicyName, PortMatch, PortRange, PortRef, Ports, Protocol, Requirement, Rule, RuleRef, Source, Traffic, Workload,
+    World,
+};
