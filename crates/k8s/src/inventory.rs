@@ -48,7 +48,11 @@ impl Workload {
         self.ports
             .iter()
             .filter_map(|p| {
-                p.name.as_ref().map(|name| NamedPort { name: name.clone(), protocol: p.protocol, port: p.port })
+                p.name.as_ref().map(|name| NamedPort {
+                    name: name.clone(),
+                    protocol: p.protocol,
+                    port: p.port,
+                })
             })
             .collect()
     }

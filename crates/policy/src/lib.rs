@@ -7,10 +7,23 @@
 //!
 //! The meaning is that of the Kubernetes API text for `networking.k8s.io/v1` NetworkPolicy.
 
+pub mod addresses;
+pub mod engine;
+mod index;
+pub mod misses;
 pub mod model;
+pub mod portmap;
+pub mod reach;
+pub mod verdict;
 
+pub use addresses::{AddressRange, AddressSpace, ClassId, PeerId};
+pub use engine::{DistinctPeer, End, Engine, Identity, SetId};
+pub use misses::{Difference, NearMiss};
 pub use model::{
-    IpBlock, Label, LabelSelector, Labels, NamedPort, Namespace, NamespaceScope, NetworkPolicy, Node, Peer, Peers, Pod,
-    PodId, PolicyName, PortMatch, PortRange, PortRef, Ports, Protocol, Requirement, Rule, RuleRef, Source, Traffic, Workload,
-    World,
+    IpBlock, Label, LabelSelector, Labels, NamedPort, Namespace, NamespaceScope, NetworkPolicy, Node, Peer,
+    Peers, Pod, PodId, PolicyName, PortMatch, PortRange, PortRef, Ports, Protocol, Requirement, Rule,
+    RuleRef, Source, Traffic, Workload, World,
 };
+pub use portmap::{Decision, PortMap, PortSet, RuleId, Span};
+pub use reach::{Connection, Reach, ReachEnd};
+pub use verdict::{Because, Direction, Side, Verdict};

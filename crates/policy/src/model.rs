@@ -261,8 +261,11 @@ impl IpBlock {
     /// A block. Host bits are masked; exceptions are sorted, and those outside the block have no effect.
     pub fn new(cidr: IpNet, except: impl IntoIterator<Item = IpNet>) -> IpBlock {
         let cidr = cidr.trunc();
-        let except: BTreeSet<IpNet> =
-            except.into_iter().map(|e| e.trunc()).filter(|e| cidr.contains(e) || e.contains(&cidr)).collect();
+        let except: BTreeSet<IpNet> = except
+            .into_iter()
+            .map(|e| if e.contains(&cidr) { cidr } else { e.trunc() })
+            .filter(|e| cidr.contains(e))
+            .collect();
         IpBlock { cidr, except: except.into_iter().collect() }
     }
 
@@ -349,6 +352,9 @@ pub struct PortRange {
 }
 
 impl PortRange {
+    /// Every port.
+    pub const ALL: PortRange = PortRange { first: 0, last: u16::MAX };
+
     /// The range, or `None` where `last` is below `first`.
     pub fn new(first: u16, last: u16) -> Option<PortRange> {
         (first <= last).then_some(PortRange { first, last })
@@ -377,7 +383,11 @@ impl PortRange {
 
 impl fmt::Display for PortRange {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        if self.first == self.last { write!(f, "{}", self.first) } else { write!(f, "{}-{}", self.first, self.last) }
+        if self.first == self.last {
+            write!(f, "{}", self.first)
+        } else {
+            write!(f, "{}-{}", self.first, self.last)
+        }
     }
 }
 
@@ -403,8 +413,12 @@ impl LabelSelector {
     }
 
     /// The selector that `matchLabels` with these labels is.
-    pub fn labels<K: Into<String>, V: Into<String>>(labels: impl IntoIterator<Item = (K, V)>) -> LabelSelector {
-        LabelSelector::new(labels.into_iter().map(|(k, v)| Requirement::In(k.into(), BTreeSet::from([v.into()]))))
+    pub fn labels<K: Into<String>, V: Into<String>>(
+        labels: impl IntoIterator<Item = (K, V)>,
+    ) -> LabelSelector {
+        LabelSelector::new(
+            labels.into_iter().map(|(k, v)| Requirement::In(k.into(), BTreeSet::from([v.into()]))),
+        )
     }
 
     /// What is asked, all of it.
@@ -470,7 +484,8 @@ impl Requirement {
 impl fmt::Display for Requirement {
     /// As `kubectl -l` spells it.
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        let list = |values: &BTreeSet<String>| values.iter().map(String::as_str).collect::<Vec<_>>().join(",");
+        let list =
+            |values: &BTreeSet<String>| values.iter().map(String::as_str).collect::<Vec<_>>().join(",");
         match self {
             Requirement::In(key, values) if values.len() == 1 => write!(f, "{key}={}", list(values)),
             Requirement::In(key, values) => write!(f, "{key} in ({})", list(values)),
