@@ -164,6 +164,14 @@ impl Prefix {
         Address(self.address)
     }
 
+    /// The block of this length (at most 128) that holds an address.
+    #[must_use]
+    pub fn around(address: Address, bits: u32) -> Self {
+        let len = bits.min(128);
+        let mask = u128::MAX.checked_shl(128 - len).unwrap_or(0);
+        Self { len, address: (u128::from_be_bytes(address.0) & mask).to_be_bytes() }
+    }
+
     /// Whether the address lies inside.
     #[must_use]
     pub fn contains(self, address: Address) -> bool {

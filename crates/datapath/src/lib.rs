@@ -1,3 +1,11 @@
 //! The kernel's half of Ringfence: its tables as values, and the program that decides by them.
 
 pub mod abi;
+pub mod image;
+mod naming;
+pub mod plan;
+pub mod tables;
+
+pub use image::{Image, NodeView};
+pub use plan::{PlanError, Planner};
+pub use tables::{Fate, Packet, Passage, Tables};

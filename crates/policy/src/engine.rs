@@ -168,6 +168,11 @@ impl Engine {
         self.sets.get(set.0 as usize).map_or(&[], |s| &s.policies)
     }
 
+    /// The direction of a set.
+    pub fn direction(&self, set: SetId) -> Direction {
+        self.sets.get(set.0 as usize).map_or(Direction::Ingress, |s| s.direction)
+    }
+
     /// What the named ports of a set's rules mean on its own pods; empty for egress.
     pub fn set_named_ports(&self, set: SetId) -> &[NamedPort] {
         self.sets.get(set.0 as usize).map_or(&[], |s| self.named_ports(s.named))
@@ -216,6 +221,15 @@ impl Engine {
             }
         }
         painter.finish(Decision::ISOLATED)
+    }
+
+    /// Whether a set treats an identity as it treats [`Identity::NOBODY`]: none of its rules names the one and not the
+    /// other.
+    pub fn is_nobody_to(&self, set: SetId, identity: Identity) -> bool {
+        self.sets.get(set.0 as usize).is_none_or(|set| {
+            (set.direction == Direction::Ingress || identity.named == NamedId(0))
+                && !self.peers_of(identity).any(|peer| set.by_peer.contains_key(&peer))
+        })
     }
 
     /// The rule that a reference names.

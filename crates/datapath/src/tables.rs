@@ -1,0 +1,187 @@
+//! The kernel's tables as a value, with the kernel's look-up.
+//!
+//! The look-up is the same as that of the BPF program, step by step, so that one can be tested against the other and
+//! every half-way state of a plan can be asked what it would do to a packet.
+
+use std::collections::BTreeMap;
+use std::net::IpAddr;
+
+use crate::abi::{
+    Address, AddressValue, EndpointValue, EndpointWord, IDENTITY_UNMATCHED, Op, PROTOCOLS_WITH_PORTS, PortMapKey,
+    PortMapValue, Prefix, RANGE_PODS, RuleKey,
+};
+
+/// What the kernel holds.
+#[derive(Debug, Clone, Default, PartialEq, Eq)]
+pub struct Tables {
+    /// Who has an address.
+    pub addresses: BTreeMap<Address, AddressValue>,
+    /// The identities of a peer, by its index.
+    pub peers: BTreeMap<u32, [u64; 2]>,
+    /// What holds for an endpoint, by its index.
+    pub endpoints: BTreeMap<u32, EndpointValue>,
+    /// The identities of other addresses.
+    pub cidrs: BTreeMap<Prefix, [u64; 2]>,
+    /// Where unknown addresses are denied.
+    pub ranges: BTreeMap<Prefix, u32>,
+    /// The port map between a policy set and an identity.
+    pub rules: BTreeMap<RuleKey, u64>,
+    /// The rows of the port maps.
+    pub portmaps: BTreeMap<PortMapKey, PortMapValue>,
+}
+
+/// Where in its node's stack a packet is seen.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash)]
+pub enum Passage {
+    /// On its way through the node: from or to a pod.
+    Forward,
+    /// To the node itself.
+    LocalIn,
+    /// From the node itself.
+    LocalOut,
+}
+
+/// A packet of a new connection, as the look-up sees it.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct Packet {
+    /// Where it is seen.
+    pub passage: Passage,
+    /// Its source.
+    pub source: IpAddr,
+    /// Its destination, after a Service's translation.
+    pub destination: IpAddr,
+    /// The protocol's number.
+    pub protocol: u8,
+    /// The destination port; meaningless for protocols without.
+    pub port: u16,
+}
+
+/// What becomes of a packet.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash)]
+pub enum Fate {
+    /// Neither end is an isolated endpoint in its direction.
+    Open,
+    /// Both ends are one.
+    Itself,
+    /// To a pod from its own node.
+    OwnNode,
+    /// Every side that is isolated has a rule; this is that of the side asked last.
+    Allowed {
+        /// The rule's number.
+        rule: u32,
+    },
+    /// A side denies.
+    Denied {
+        /// The rule's number, 0 for the default.
+        rule: u32,
+    },
+    /// An address in this node's range that is no endpoint.
+    UnknownEndpoint,
+    /// A row that every set must have is not there.
+    MissingRow,
+}
+
+impl Fate {
+    /// Whether the packet passes.
+    pub fn passes(self) -> bool {
+        match self {
+            Fate::Open | Fate::Itself | Fate::OwnNode | Fate::Allowed { .. } => true,
+            Fate::Denied { .. } | Fate::UnknownEndpoint | Fate::MissingRow => false,
+        }
+    }
+}
+
+impl Tables {
+    /// Carries out one operation of a plan.
+    pub fn apply(&mut self, op: &Op) {
+        match op {
+            Op::PutPortMap { key, value } => drop(self.portmaps.insert(*key, *value)),
+            Op::DeletePortMap { key } => drop(self.portmaps.remove(key)),
+            Op::PutRule { key, portmap } => drop(self.rules.insert(*key, *portmap)),
+            Op::DeleteRule { key } => drop(self.rules.remove(key)),
+            Op::PutPeer { index, identity } => drop(self.peers.insert(*index, *identity)),
+            Op::PutAddress { address, value } => drop(self.addresses.insert(*address, *value)),
+            Op::DeleteAddress { address } => drop(self.addresses.remove(address)),
+            Op::PutCidr { prefix, identity } => drop(self.cidrs.insert(*prefix, *identity)),
+            Op::DeleteCidr { prefix } => drop(self.cidrs.remove(prefix)),
+            Op::PutRange { prefix, flags } => drop(self.ranges.insert(*prefix, *flags)),
+            Op::DeleteRange { prefix } => drop(self.ranges.remove(prefix)),
+            Op::PutEndpoint { index, word } => drop(self.endpoints.insert(*index, *word)),
+            Op::Grace => {}
+        }
+    }
+
+    /// What the kernel does with a packet of a new connection.
+    pub fn fate(&self, packet: &Packet) -> Fate {
+        let (source, destination) = (Address::from(packet.source), Address::from(packet.destination));
+        if source == destination && self.addresses.contains_key(&source) {
+            return Fate::Itself;
+        }
+        let mut fate = Fate::Open;
+        if packet.passage != Passage::LocalOut {
+            match self.endpoint(source) {
+                Some(word) if word.egress.is_isolated() => match self.decide(word.egress, destination, packet) {
+                    Fate::Allowed { rule } => fate = Fate::Allowed { rule },
+                    denied => return denied,
+                },
+                Some(_) => {}
+                None if self.in_pod_range(source) => return Fate::UnknownEndpoint,
+                None => {}
+            }
+        }
+        if packet.passage != Passage::LocalIn {
+            match self.endpoint(destination) {
+                Some(_) if packet.passage == Passage::LocalOut => return Fate::OwnNode,
+                Some(word) if word.ingress.is_isolated() => return self.decide(word.ingress, source, packet),
+                Some(_) => {}
+                None if packet.passage == Passage::Forward && self.in_pod_range(destination) => {
+                    return Fate::UnknownEndpoint;
+                }
+                None => {}
+            }
+        }
+        fate
+    }
+
+    /// The identity that an address has in a slot.
+    pub fn identity(&self, address: Address, slot: usize) -> u64 {
+        let pair = match self.addresses.get(&address) {
+            Some(known) => self.peers.get(&known.peer),
+            None => longest(&self.cidrs, address),
+        };
+        pair.and_then(|p| p.get(slot)).copied().unwrap_or(IDENTITY_UNMATCHED)
+    }
+
+    fn endpoint(&self, address: Address) -> Option<EndpointValue> {
+        let index = self.addresses.get(&address)?.endpoint;
+        if index == 0 { None } else { Some(self.endpoints.get(&index).copied().unwrap_or_default()) }
+    }
+
+    fn in_pod_range(&self, address: Address) -> bool {
+        longest(&self.ranges, address) == Some(&RANGE_PODS)
+    }
+
+    fn decide(&self, word: EndpointWord, other: Address, packet: &Packet) -> Fate {
+        let (set, identity) = (word.set(), self.identity(other, word.slot()));
+        let named = self.rules.get(&RuleKey { set, identity });
+        let Some(portmap) = named.or_else(|| self.rules.get(&RuleKey { set, identity: IDENTITY_UNMATCHED })) else {
+            return Fate::MissingRow;
+        };
+        let port = if PROTOCOLS_WITH_PORTS.contains(&packet.protocol) { packet.port } else { 0 };
+        let rows = (0..=16u8)
+            .rev()
+            .map(|bits| PortMapKey::ports(*portmap, packet.protocol, port, bits))
+            .chain([PortMapKey::everything(*portmap)]);
+        match rows.into_iter().find_map(|key| self.portmaps.get(&key)) {
+            Some(value) if value.allows() => Fate::Allowed { rule: value.rule },
+            Some(value) => Fate::Denied { rule: value.rule },
+            None => Fate::MissingRow,
+        }
+    }
+}
+
+/// The value of the longest prefix that holds an address.
+pub(crate) fn longest<T>(table: &BTreeMap<Prefix, T>, address: Address) -> Option<&T> {
+    let holding = (0..=128u32).rev().map(|bits| Prefix::around(address, bits));
+    holding.into_iter().find_map(|prefix| table.get(&prefix))
+}
