@@ -683,13 +683,15 @@ impl Compiler {
     }
 }
 
-/// A pod's own addresses, or for one on its node's network the node's.
+/// A pod's own addresses; for one on its node's network the node's too.
 fn pod_addresses(world: &World, pod: &Pod) -> Vec<IpAddr> {
-    if !pod.addresses.is_empty() || !pod.host_network {
-        return pod.addresses.clone();
+    let mut addresses = pod.addresses.clone();
+    if pod.host_network
+        && let Some(node) = world.nodes.iter().find(|n| Some(&n.name) == pod.node.as_ref())
+    {
+        addresses.extend(&node.addresses);
     }
-    let node = world.nodes.iter().find(|n| Some(&n.name) == pod.node.as_ref());
-    node.map(|n| n.addresses.clone()).unwrap_or_default()
+    addresses
 }
 
 fn distinct_peer(own: &str, peer: &Peer) -> DistinctPeer {
