@@ -130,6 +130,43 @@ mod tests {
 
     const SEEDS: u64 = 300;
 
+    /// What seldom is written, and must be among the worlds for that reason.
+    #[test]
+    fn rare_shapes_occur() {
+        let text: String = (0..SEEDS).map(|seed| format!("{:?}\n", world(seed, &Size::default()))).collect();
+        for shape in [
+            "In(",
+            "NotIn(",
+            "Exists(",
+            "DoesNotExist(",
+            "peers: Any, ports: Any",
+            "Of([])",
+            "ingress: Some([])",
+            "ingress: None, egress: None",
+            "cidr: 0.0.0.0/0, except: []",
+            "cidr: ::/0, except: []",
+            "cidr: ::/0, except: [",
+            "/32, except",
+            "/128, except",
+            "host_network: true",
+            "addresses: []",
+            "node: None",
+            "node-unlisted",
+            "pod_cidrs: [10.244.0.0/17",
+            "Named(\"nobody-has-it\")",
+            "Named(\"http\")",
+            "port: All",
+            "last: 65535",
+            "protocol: Sctp",
+            "namespaces: Own",
+            "namespaces: Matching(LabelSelector { requirements: [] })",
+            "namespace: \"empty\"",
+            "-again",
+        ] {
+            assert!(text.contains(shape), "{shape}");
+        }
+    }
+
     #[test]
     fn the_same_seed_is_the_same_world() {
         for seed in 0..20 {

@@ -1,6 +1,6 @@
 //! Small changes to a world: what a user or a cluster does next.
 
-use ringfence_policy::model::{NetworkPolicy, Peers, PolicyName, Ports, Rule, World};
+use ringfence_policy::model::{NetworkPolicy, Peers, Ports, Rule, World};
 
 use crate::random::Random;
 use crate::worlds::cluster::labels;
@@ -58,7 +58,7 @@ pub fn reorder(world: &mut World, random: &mut Random) {
 }
 
 /// Every rule of a policy.
-pub(crate) fn rules_mut(policy: &mut NetworkPolicy) -> impl Iterator<Item = &mut Rule> {
+fn rules_mut(policy: &mut NetworkPolicy) -> impl Iterator<Item = &mut Rule> {
     [&mut policy.ingress, &mut policy.egress].into_iter().flatten().flatten()
 }
 
@@ -80,8 +80,10 @@ fn mutate_policy(policy: &mut NetworkPolicy, random: &mut Random) {
 /// A policy once more under another name: it may change nothing.
 fn duplicate(world: &mut World, random: &mut Random) {
     if let Some(policy) = random.pick_any(&world.policies) {
-        let name = format!("{}-again-{}", policy.name.name, world.policies.len());
-        let name = PolicyName { namespace: policy.name.namespace.clone(), name };
+        let mut name = policy.name.clone();
+        while world.policies.iter().any(|other| other.name == name) {
+            name.name.push_str("-again");
+        }
         let copy = NetworkPolicy { name, ..policy.clone() };
         world.policies.push(copy);
     }
