@@ -5,6 +5,9 @@
 //! 96 added to its length. So `::/0` covers IPv4 too: whoever writes an IPv6 prefix shorter than 96 bits that
 //! contains `::ffff:0:0/96` must also write [`Prefix::IPV4`] with what is meant for IPv4.
 //!
+//! What a packet is judged by is kept in two slots, and one word says which is in force. A plan writes the other slot
+//! and then switches by [`Op::Activate`], one store, so that a packet sees all of the old world or all of the new.
+//!
 //! Hash entries are immutable: the kernel recycles an element at once, so that a reader of an entry that was
 //! replaced or deleted could see another key's value. What changes in place are only 8-byte words in arrays, and an
 //! entry is deleted only after an [`Op::Grace`] during which nothing led to it.
@@ -43,21 +46,21 @@ pub enum Op {
         /// Policy set and identity.
         key: RuleKey,
     },
-    /// Writes both slots of a peer's identity.
-    PutPeer {
-        /// The peer's index, as in [`AddressValue::peer`].
+    /// Writes both slots of what holds for a known address, each word in one store.
+    PutEnd {
+        /// Its index, as in [`Op::PutAddress`].
         index: u32,
-        /// The identity in each slot.
-        identity: [u64; 2],
+        /// What holds.
+        value: EndValue,
     },
-    /// Writes who has an address. Another value there is an error.
+    /// Writes at which index an address is found. Another index there is an error.
     PutAddress {
         /// The address.
         address: Address,
-        /// Who has it.
-        value: AddressValue,
+        /// Its index.
+        index: u32,
     },
-    /// Forgets who has an address. No row is no error.
+    /// Forgets an address. No row is no error.
     DeleteAddress {
         /// The address.
         address: Address,
@@ -67,31 +70,29 @@ pub enum Op {
         /// The block.
         prefix: Prefix,
         /// The identity in each slot.
-        identity: [u64; 2],
+        identity: [u64; SLOTS],
     },
     /// Forgets a block of addresses. No row is no error.
     DeleteCidr {
         /// The block.
         prefix: Prefix,
     },
-    /// Says whether the addresses of a block are this node's pods, in place of what is there.
+    /// Says for both slots whether the addresses of a block are this node's pods, in place of what is there.
     PutRange {
         /// The block.
         prefix: Prefix,
-        /// [`RANGE_PODS`] or [`RANGE_EXEMPT`].
-        flags: u32,
+        /// [`RANGE_PODS`] or [`RANGE_EXEMPT`], in each slot.
+        flags: [u32; SLOTS],
     },
     /// Forgets a range. No row is no error.
     DeleteRange {
         /// The block.
         prefix: Prefix,
     },
-    /// Writes what holds for a local endpoint, each direction in one store.
-    PutEndpoint {
-        /// The endpoint's index, as in [`AddressValue::endpoint`]; never 0.
-        index: u32,
-        /// Its word for each direction.
-        word: EndpointValue,
+    /// From here on every packet is judged by this slot: one store of 8 bytes.
+    Activate {
+        /// 0 or 1.
+        slot: u64,
     },
     /// Waits until no packet still reads what was there before.
     Grace,
@@ -200,19 +201,10 @@ impl From<Prefix> for IpNet {
     }
 }
 
-/// Who has an address.
-#[derive(
-    Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash, FromBytes, IntoBytes, Immutable, KnownLayout,
-)]
-#[repr(C)]
-pub struct AddressValue {
-    /// Index into the peers.
-    pub peer: u32,
-    /// Index into the endpoints, or 0 for an address that is not a local endpoint.
-    pub endpoint: u32,
-}
+/// How often identities and endpoints are kept: packets are judged by one slot while the other is written.
+pub const SLOTS: usize = 2;
 
-/// What holds for a local endpoint.
+/// What holds for a known address, in each slot.
 #[derive(
     Clone,
     Copy,
@@ -229,15 +221,17 @@ pub struct AddressValue {
     KnownLayout,
 )]
 #[repr(C)]
-pub struct EndpointValue {
+pub struct EndValue {
+    /// Its identity as the other end of a connection.
+    pub identity: [u64; SLOTS],
     /// For connections to it.
-    pub ingress: EndpointWord,
+    pub ingress: [EndpointWord; SLOTS],
     /// For connections from it.
-    pub egress: EndpointWord,
+    pub egress: [EndpointWord; SLOTS],
 }
 
-/// What holds for a local endpoint in one direction: bit 0 isolated, bit 1 the slot to read identities from, and
-/// the policy set's id in the bits above. Changed by one store, so that a packet sees the old or the new policy.
+/// What holds for a local endpoint in one direction: bit 0 isolated, bit 1 set for every local endpoint, and the
+/// policy set's id in the bits above.
 #[derive(
     Clone,
     Copy,
@@ -257,27 +251,29 @@ pub struct EndpointValue {
 pub struct EndpointWord(pub u64);
 
 impl EndpointWord {
-    /// Not isolated: everything passes.
-    pub const OPEN: Self = Self(0);
+    /// No local endpoint.
+    pub const ABSENT: Self = Self(0);
+    /// A local endpoint that is not isolated: everything passes.
+    pub const OPEN: Self = Self(2);
     /// The bits of a word that are not the policy set's id, and are clear in every policy set's id.
     pub const RESERVED: u64 = 3;
 
-    /// Isolated, under a policy set (whose two low bits are ignored), with identities from slot 0 or 1.
+    /// Isolated, under a policy set (whose two low bits are ignored).
     #[must_use]
-    pub fn isolated(set: u64, slot: u8) -> Self {
-        Self((set & !Self::RESERVED) | (u64::from(slot & 1) << 1) | 1)
+    pub fn isolated(set: u64) -> Self {
+        Self(set | Self::RESERVED)
+    }
+
+    /// Whether it is a local endpoint's.
+    #[must_use]
+    pub fn is_present(self) -> bool {
+        self.0 & 2 != 0
     }
 
     /// Whether it is isolated.
     #[must_use]
     pub fn is_isolated(self) -> bool {
         self.0 & 1 != 0
-    }
-
-    /// The slot its identities are read from: 0 or 1.
-    #[must_use]
-    pub fn slot(self) -> usize {
-        usize::from(self.0 & 2 != 0)
     }
 
     /// Its policy set.
@@ -488,9 +484,8 @@ pub struct RawEvent {
 
 const _: () = {
     assert!(size_of::<Address>() == 16);
-    assert!(size_of::<AddressValue>() == 8);
     assert!(size_of::<Prefix>() == 20);
-    assert!(size_of::<EndpointValue>() == 16);
+    assert!(size_of::<EndValue>() == 48);
     assert!(size_of::<RuleKey>() == 16);
     assert!(size_of::<PortMapKey>() == 16);
     assert!(size_of::<PortMapValue>() == 8);

@@ -7,23 +7,23 @@ use std::collections::BTreeMap;
 use std::net::IpAddr;
 
 use crate::abi::{
-    Address, AddressValue, EndpointValue, EndpointWord, IDENTITY_UNMATCHED, Op, PROTOCOLS_WITH_PORTS, PortMapKey,
-    PortMapValue, Prefix, RANGE_PODS, RuleKey,
+    Address, EndValue, EndpointWord, IDENTITY_UNMATCHED, Op, PROTOCOLS_WITH_PORTS, PortMapKey, PortMapValue, Prefix,
+    RANGE_PODS, RuleKey, SLOTS,
 };
 
 /// What the kernel holds.
 #[derive(Debug, Clone, Default, PartialEq, Eq)]
 pub struct Tables {
-    /// Who has an address.
-    pub addresses: BTreeMap<Address, AddressValue>,
-    /// The identities of a peer, by its index.
-    pub peers: BTreeMap<u32, [u64; 2]>,
-    /// What holds for an endpoint, by its index.
-    pub endpoints: BTreeMap<u32, EndpointValue>,
+    /// The slot by which packets are judged.
+    pub active: u64,
+    /// Where a known address is found in `ends`.
+    pub addresses: BTreeMap<Address, u32>,
+    /// What holds for a known address.
+    pub ends: BTreeMap<u32, EndValue>,
     /// The identities of other addresses.
-    pub cidrs: BTreeMap<Prefix, [u64; 2]>,
+    pub cidrs: BTreeMap<Prefix, [u64; SLOTS]>,
     /// Where unknown addresses are denied.
-    pub ranges: BTreeMap<Prefix, u32>,
+    pub ranges: BTreeMap<Prefix, [u32; SLOTS]>,
     /// The port map between a policy set and an identity.
     pub rules: BTreeMap<RuleKey, u64>,
     /// The rows of the port maps.
@@ -99,45 +99,47 @@ impl Tables {
             Op::DeletePortMap { key } => drop(self.portmaps.remove(key)),
             Op::PutRule { key, portmap } => drop(self.rules.insert(*key, *portmap)),
             Op::DeleteRule { key } => drop(self.rules.remove(key)),
-            Op::PutPeer { index, identity } => drop(self.peers.insert(*index, *identity)),
-            Op::PutAddress { address, value } => drop(self.addresses.insert(*address, *value)),
+            Op::PutEnd { index, value } => drop(self.ends.insert(*index, *value)),
+            Op::PutAddress { address, index } => drop(self.addresses.insert(*address, *index)),
             Op::DeleteAddress { address } => drop(self.addresses.remove(address)),
             Op::PutCidr { prefix, identity } => drop(self.cidrs.insert(*prefix, *identity)),
             Op::DeleteCidr { prefix } => drop(self.cidrs.remove(prefix)),
             Op::PutRange { prefix, flags } => drop(self.ranges.insert(*prefix, *flags)),
             Op::DeleteRange { prefix } => drop(self.ranges.remove(prefix)),
-            Op::PutEndpoint { index, word } => drop(self.endpoints.insert(*index, *word)),
+            Op::Activate { slot } => self.active = *slot,
             Op::Grace => {}
         }
     }
 
     /// What the kernel does with a packet of a new connection.
     pub fn fate(&self, packet: &Packet) -> Fate {
+        let slot = usize::from(self.active == 1);
         let (source, destination) = (Address::from(packet.source), Address::from(packet.destination));
-        if source == destination && self.addresses.contains_key(&source) {
+        let (from, to) = (self.end(source), self.end(destination));
+        let [egress, ingress] = [word(from, slot, |e| e.egress), word(to, slot, |e| e.ingress)];
+        if source == destination && egress.is_present() {
             return Fate::Itself;
         }
         let mut fate = Fate::Open;
         if packet.passage != Passage::LocalOut {
-            match self.endpoint(source) {
-                Some(word) if word.egress.is_isolated() => match self.decide(word.egress, destination, packet) {
+            if egress.is_isolated() {
+                match self.decide(egress, self.identity(destination, slot), packet) {
                     Fate::Allowed { rule } => fate = Fate::Allowed { rule },
                     denied => return denied,
-                },
-                Some(_) => {}
-                None if self.in_pod_range(source) => return Fate::UnknownEndpoint,
-                None => {}
+                }
+            } else if !egress.is_present() && self.in_pod_range(source, slot) {
+                return Fate::UnknownEndpoint;
             }
         }
         if packet.passage != Passage::LocalIn {
-            match self.endpoint(destination) {
-                Some(_) if packet.passage == Passage::LocalOut => return Fate::OwnNode,
-                Some(word) if word.ingress.is_isolated() => return self.decide(word.ingress, source, packet),
-                Some(_) => {}
-                None if packet.passage == Passage::Forward && self.in_pod_range(destination) => {
-                    return Fate::UnknownEndpoint;
-                }
-                None => {}
+            if ingress.is_present() && packet.passage == Passage::LocalOut {
+                return Fate::OwnNode;
+            }
+            if ingress.is_isolated() {
+                return self.decide(ingress, self.identity(source, slot), packet);
+            }
+            if !ingress.is_present() && packet.passage == Passage::Forward && self.in_pod_range(destination, slot) {
+                return Fate::UnknownEndpoint;
             }
         }
         fate
@@ -145,24 +147,25 @@ impl Tables {
 
     /// The identity that an address has in a slot.
     pub fn identity(&self, address: Address, slot: usize) -> u64 {
-        let pair = match self.addresses.get(&address) {
-            Some(known) => self.peers.get(&known.peer),
-            None => longest(&self.cidrs, address),
-        };
+        let pair = self.end(address).map(|end| &end.identity).or_else(|| longest(&self.cidrs, address));
         pair.and_then(|p| p.get(slot)).copied().unwrap_or(IDENTITY_UNMATCHED)
     }
 
-    fn endpoint(&self, address: Address) -> Option<EndpointValue> {
-        let index = self.addresses.get(&address)?.endpoint;
-        if index == 0 { None } else { Some(self.endpoints.get(&index).copied().unwrap_or_default()) }
+    /// The tables of prefixes alone.
+    pub(crate) fn clone_lpm(&self) -> Tables {
+        Tables { cidrs: self.cidrs.clone(), ranges: self.ranges.clone(), ..Tables::default() }
     }
 
-    fn in_pod_range(&self, address: Address) -> bool {
-        longest(&self.ranges, address) == Some(&RANGE_PODS)
+    fn end(&self, address: Address) -> Option<&EndValue> {
+        self.ends.get(self.addresses.get(&address)?)
     }
 
-    fn decide(&self, word: EndpointWord, other: Address, packet: &Packet) -> Fate {
-        let (set, identity) = (word.set(), self.identity(other, word.slot()));
+    fn in_pod_range(&self, address: Address, slot: usize) -> bool {
+        longest(&self.ranges, address).and_then(|flags| flags.get(slot)) == Some(&RANGE_PODS)
+    }
+
+    fn decide(&self, word: EndpointWord, identity: u64, packet: &Packet) -> Fate {
+        let set = word.set();
         let named = self.rules.get(&RuleKey { set, identity });
         let Some(portmap) = named.or_else(|| self.rules.get(&RuleKey { set, identity: IDENTITY_UNMATCHED })) else {
             return Fate::MissingRow;
@@ -178,6 +181,15 @@ impl Tables {
             None => Fate::MissingRow,
         }
     }
+}
+
+/// A direction's word in a slot.
+fn word(
+    end: Option<&EndValue>,
+    slot: usize,
+    direction: impl Fn(&EndValue) -> [EndpointWord; SLOTS],
+) -> EndpointWord {
+    end.map(direction).and_then(|words| words.get(slot).copied()).unwrap_or(EndpointWord::ABSENT)
 }
 
 /// The value of the longest prefix that holds an address.
