@@ -125,7 +125,8 @@ impl Builder<'_> {
                 let set = self.engine.policy_set(id, direction)?;
                 Some(*sets.entry(set).or_insert_with(|| self.namer.set(self.engine, set)))
             };
-            let endpoint = Endpoint { pod: id, ingress: set(Direction::Ingress), egress: set(Direction::Egress) };
+            let endpoint =
+                Endpoint { pod: id, ingress: set(Direction::Ingress), egress: set(Direction::Egress) };
             for address in &pod.addresses {
                 self.image.endpoints.insert(Address::from(*address), endpoint);
             }
@@ -229,7 +230,8 @@ impl Builder<'_> {
     }
 
     fn value(&mut self, decision: Decision) -> PortMapValue {
-        let rule = decision.rule.and_then(|id| self.engine.rule_ref(id)).map_or(0, |rule| self.rule_number(rule));
+        let rule =
+            decision.rule.and_then(|id| self.engine.rule_ref(id)).map_or(0, |rule| self.rule_number(rule));
         if decision.allow { PortMapValue::allow(rule) } else { PortMapValue::deny(rule) }
     }
 

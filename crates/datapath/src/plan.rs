@@ -148,7 +148,8 @@ impl Planner {
 
     fn write_ends(&mut self, image: &Image, now: usize, next: usize, ops: &mut Vec<Op>) {
         let mut free = Free::new(self.tables.addresses.values().copied());
-        let addresses: BTreeSet<Address> = self.tables.addresses.keys().chain(image.peers.keys()).copied().collect();
+        let addresses: BTreeSet<Address> =
+            self.tables.addresses.keys().chain(image.peers.keys()).copied().collect();
         for address in addresses {
             let (old, new) = (self.end_in(address, now), wanted_end(image, address));
             let value = EndValue {
@@ -170,7 +171,10 @@ impl Planner {
 
     /// Deletes what the image does not have.
     fn sweep(&mut self, image: &Image, ops: &mut Vec<Op>) {
-        fn gone<'a, K: Ord + Copy + 'a>(keys: impl Iterator<Item = &'a K>, keep: impl Fn(&K) -> bool) -> Vec<K> {
+        fn gone<'a, K: Ord + Copy + 'a>(
+            keys: impl Iterator<Item = &'a K>,
+            keep: impl Fn(&K) -> bool,
+        ) -> Vec<K> {
             keys.filter(|k| !keep(k)).copied().collect()
         }
         for address in gone(self.tables.addresses.keys(), |a| image.peers.contains_key(a)) {
@@ -228,7 +232,10 @@ fn wanted_end(image: &Image, address: Address) -> End {
 }
 
 fn cidr_in(tables: &Tables, prefix: Prefix, slot: usize) -> u64 {
-    longest_within(&tables.cidrs, prefix).and_then(|identities| identities.get(slot)).copied().unwrap_or_default()
+    longest_within(&tables.cidrs, prefix)
+        .and_then(|identities| identities.get(slot))
+        .copied()
+        .unwrap_or_default()
 }
 
 fn wanted_cidr(image: &Image, prefix: Prefix) -> u64 {
@@ -260,7 +267,8 @@ fn longest_within<T>(table: &BTreeMap<Prefix, T>, prefix: Prefix) -> Option<&T> 
 }
 
 fn portmap_rows(image: &Image) -> BTreeMap<PortMapKey, PortMapValue> {
-    let rows = image.portmaps.iter().flat_map(|(number, rows)| rows.iter().map(|r| (r.key(*number), r.value)));
+    let rows =
+        image.portmaps.iter().flat_map(|(number, rows)| rows.iter().map(|r| (r.key(*number), r.value)));
     rows.collect()
 }
 

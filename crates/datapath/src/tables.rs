@@ -7,8 +7,8 @@ use std::collections::BTreeMap;
 use std::net::IpAddr;
 
 use crate::abi::{
-    Address, EndValue, EndpointWord, IDENTITY_UNMATCHED, Op, PROTOCOLS_WITH_PORTS, PortMapKey, PortMapValue, Prefix,
-    RANGE_PODS, RuleKey, SLOTS,
+    Address, EndValue, EndpointWord, IDENTITY_UNMATCHED, Op, PROTOCOLS_WITH_PORTS, PortMapKey, PortMapValue,
+    Prefix, RANGE_PODS, RuleKey, SLOTS,
 };
 
 /// What the kernel holds.
@@ -138,7 +138,10 @@ impl Tables {
             if ingress.is_isolated() {
                 return self.decide(ingress, self.identity(source, slot), packet);
             }
-            if !ingress.is_present() && packet.passage == Passage::Forward && self.in_pod_range(destination, slot) {
+            if !ingress.is_present()
+                && packet.passage == Passage::Forward
+                && self.in_pod_range(destination, slot)
+            {
                 return Fate::UnknownEndpoint;
             }
         }
@@ -167,7 +170,8 @@ impl Tables {
     fn decide(&self, word: EndpointWord, identity: u64, packet: &Packet) -> Fate {
         let set = word.set();
         let named = self.rules.get(&RuleKey { set, identity });
-        let Some(portmap) = named.or_else(|| self.rules.get(&RuleKey { set, identity: IDENTITY_UNMATCHED })) else {
+        let Some(portmap) = named.or_else(|| self.rules.get(&RuleKey { set, identity: IDENTITY_UNMATCHED }))
+        else {
             return Fate::MissingRow;
         };
         let port = if PROTOCOLS_WITH_PORTS.contains(&packet.protocol) { packet.port } else { 0 };

@@ -120,7 +120,12 @@ fn death_half_way_opens_nothing() {
                 }
             }
             for expected in packets(three, 0, seed, 40) {
-                assert_eq!(tables.fate(&expected.packet).passes(), expected.passes, "seed {seed} {:?}", expected.packet);
+                assert_eq!(
+                    tables.fate(&expected.packet).passes(),
+                    expected.passes,
+                    "seed {seed} {:?}",
+                    expected.packet
+                );
             }
             deaths += 1;
         }

@@ -1,6 +1,8 @@
 //! The engine against the naive engine, on random worlds: the same verdict on each side, the same isolation, and a
 //! reason that the naive engine finds too.
 
+#![allow(clippy::panic, reason = "a test")]
+
 use ringfence_oracle::minimize::minimize;
 use ringfence_oracle::naive;
 use ringfence_oracle::questions::questions;
@@ -43,7 +45,8 @@ fn disagreement(world: &World, seed: u64) -> Option<String> {
         for (direction, theirs) in
             [(Direction::Ingress, naive::Direction::Ingress), (Direction::Egress, naive::Direction::Egress)]
         {
-            let ours = engine.policy_set(pod, direction).map(|s| engine.policies(s).to_vec()).unwrap_or_default();
+            let ours =
+                engine.policy_set(pod, direction).map(|s| engine.policies(s).to_vec()).unwrap_or_default();
             let mut sorted = ours.clone();
             sorted.sort_unstable();
             if sorted != naive::isolating(world, pod, theirs) {
@@ -59,7 +62,9 @@ fn disagreement(world: &World, seed: u64) -> Option<String> {
         ];
         for (side, allowed, direction) in sides {
             if side.allowed != allowed {
-                return Some(format!("{from:?} -> {to:?} {traffic:?} {direction:?}: {side:?}, should be {allowed}"));
+                return Some(format!(
+                    "{from:?} -> {to:?} {traffic:?} {direction:?}: {side:?}, should be {allowed}"
+                ));
             }
             if let Some(wrong) = wrong_reason(world, side, &from, &to, traffic, direction) {
                 return Some(format!("{from:?} -> {to:?} {traffic:?} {direction:?}: {side:?}: {wrong}"));
@@ -94,8 +99,10 @@ fn wrong_map(world: &World, engine: &Engine) -> Option<String> {
     let traffic = ringfence_oracle::questions::traffic(world);
     for (from, a) in reach.ends.iter().enumerate() {
         for (to, b) in reach.ends.iter().enumerate() {
-            let (ReachEnd::Pods { pods: p, workload: v, namespace: n, .. }, ReachEnd::Pods { pods: q, workload: w, namespace: m, .. }) =
-                (a, b)
+            let (
+                ReachEnd::Pods { pods: p, workload: v, namespace: n, .. },
+                ReachEnd::Pods { pods: q, workload: w, namespace: m, .. },
+            ) = (a, b)
             else {
                 continue;
             };
@@ -106,7 +113,8 @@ fn wrong_map(world: &World, engine: &Engine) -> Option<String> {
             for traffic in &traffic {
                 let mapped = known.is_some_and(|c| reach.allowed(c).contains(*traffic));
                 let any = p.iter().any(|p| {
-                    q.iter().any(|q| naive::allowed(world, &naive::End::Pod(*p), &naive::End::Pod(*q), *traffic))
+                    q.iter()
+                        .any(|q| naive::allowed(world, &naive::End::Pod(*p), &naive::End::Pod(*q), *traffic))
                 });
                 if mapped != any {
                     return Some(format!("map: {a:?} -> {b:?} {traffic:?}: {mapped}, should be {any}"));

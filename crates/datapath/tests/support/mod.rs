@@ -39,7 +39,9 @@ pub(crate) fn packets(engine: &Engine, node: usize, seed: u64, most: usize) -> V
     let locals: Vec<IpAddr> = addresses.iter().copied().filter(|a| local(a)).collect();
     let mut packets = Vec::new();
     for _ in 0..most {
-        let (Some(one), Some(other)) = (random.pick_any(&locals).copied(), random.pick_any(&addresses).copied()) else {
+        let (Some(one), Some(other)) =
+            (random.pick_any(&locals).copied(), random.pick_any(&addresses).copied())
+        else {
             break;
         };
         let (source, destination) = if random.chance(50) { (one, other) } else { (other, one) };
@@ -69,7 +71,11 @@ pub(crate) fn packets(engine: &Engine, node: usize, seed: u64, most: usize) -> V
                 }
             }
         }
-        packets.push(Expected { packet: Packet { passage, source, destination, protocol, port }, passes, rules });
+        packets.push(Expected {
+            packet: Packet { passage, source, destination, protocol, port },
+            passes,
+            rules,
+        });
     }
     packets
 }
