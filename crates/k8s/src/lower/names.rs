@@ -7,7 +7,7 @@ pub(crate) fn subdomain(name: &str) -> Result<(), &'static str> {
     if name.len() > 253 {
         return Err("longer than 253 characters");
     }
-    if name.split('.').all(|part| dns_word(part)) {
+    if name.split('.').all(dns_word) {
         Ok(())
     } else {
         Err("only lower case letters, digits, `-` and `.`, with a letter or digit at each end of a part")

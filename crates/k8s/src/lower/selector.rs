@@ -41,7 +41,7 @@ impl Context<'_> {
                 Some(near) => format!("did you mean `{near}`?"),
                 None => match (names::belongs(key), &entry.value.value) {
                     (Some(place), _) => format!("`{key}` belongs {place}"),
-                    (None, Value::String(_)) => {
+                    (None, Value::String(_) | Value::Bool(_) | Value::Int(_) | Value::Float(_)) => {
                         format!("labels go under `matchLabels`: `matchLabels: {{{key}: ...}}`")
                     }
                     (None, _) => "a selector has `matchLabels` and `matchExpressions`".to_owned(),
