@@ -6,6 +6,7 @@
 
 pub mod finding;
 pub mod inventory;
+mod json;
 mod lower;
 pub mod node;
 mod read;

@@ -10,8 +10,8 @@ use crate::inventory::Inventory;
 use crate::lower::Lowered;
 use crate::lower::context::Context;
 use crate::node::Node;
-use crate::source::{Sources, Span};
-use crate::yaml;
+use crate::source::{FileId, SourceFile, Sources, Span};
+use crate::{json, yaml};
 
 /// How to read.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -78,10 +78,40 @@ impl Reader {
     /// Reads a text.
     pub fn text(&mut self, name: impl Into<Arc<str>>, text: impl Into<Arc<str>>) {
         let file = self.reading.sources.add(name, text);
-        let documents = yaml::parse(file, &self.reading.sources, &mut self.reading.findings);
-        for document in &documents {
+        for document in &self.documents(file) {
             self.node(document);
         }
+    }
+
+    /// The documents of a file: as JSON where it is JSON, else as YAML.
+    fn documents(&mut self, file: FileId) -> Vec<Node> {
+        let sources = &self.reading.sources;
+        let Some(SourceFile { name, text, .. }) = sources.file(file) else { return Vec::new() };
+        if u32::try_from(text.len()).is_err() {
+            let fault = yaml::Fault::new(
+                "too-large",
+                Span { file, start: 0, end: 0 },
+                "the file is larger than 4 GiB",
+            );
+            self.reading.findings.push(fault.into_finding(sources));
+            return Vec::new();
+        }
+        let json = json::is_likely(text).then(|| json::parse(file, text));
+        if let Some((documents, None)) = json {
+            return documents;
+        }
+        let mut findings = Vec::new();
+        let mut documents = yaml::parse(file, sources, &mut findings);
+        if let Some((read, Some(fault))) = json {
+            let rest = text.get(fault.span.start as usize..).unwrap_or("");
+            let goes_on_as_yaml = rest.starts_with("---") || rest.starts_with('#');
+            let meant_as_json = name.ends_with(".json") || starts_as_json(text);
+            if !findings.is_empty() && meant_as_json && !goes_on_as_yaml {
+                (documents, findings) = (read, vec![fault.into_finding(sources)]);
+            }
+        }
+        self.reading.findings.append(&mut findings);
+        documents
     }
 
     /// Reads bytes that should be UTF-8; where they are not, that is a finding, and what is before it is not read.
@@ -137,6 +167,11 @@ impl Reader {
         inventory.namespaces.extend(added);
         self.reading
     }
+}
+
+/// Whether the first key is in double quotes, as few people write it in YAML.
+fn starts_as_json(text: &str) -> bool {
+    text.split_once('{').is_some_and(|(_, rest)| rest.trim_start().starts_with('"'))
 }
 
 /// Where lowered objects go; each name once.

@@ -414,7 +414,7 @@ fn kinds_and_versions() {
     check("foo: bar\n", &["1:1 error not-an-object"], &[]);
     check("kind: Pod\nmetadata: {name: a}\n", &["1:1 error not-an-object"], &[]);
     check("apiVersion: v1\n", &["1:1 error not-an-object"], &[]);
-    check("- a\n", &["1:3 error not-an-object"], &[]);
+    check("- a\n", &["1:1 error not-an-object"], &[]);
     check("just text\n", &["1:1 error not-an-object"], &[]);
     check("{}\n", &[], &[]);
     check("apiVersion: 1\nkind: Pod\n", &["1:13 error wrong-type"], &[]);
@@ -476,4 +476,30 @@ fn bytes_that_are_not_text_are_a_finding() {
     reader.bytes("b", b"a: 1\nb: \xff\n".to_vec());
     let reading = reader.finish();
     assert_eq!(found(&reading), ["2:4 error encoding"]);
+}
+
+#[test]
+fn json_documents() {
+    let pod = |name: &str| {
+        format!(
+            "{{\n\t\"apiVersion\": \"v1\",\n\t\"kind\": \"Pod\",\n\t\"metadata\": {{\"name\": \"{name}\"}}\n}}\n"
+        )
+    };
+    let check = |text: &str, names: &[&str], findings: &[&str]| {
+        let reading = reading(text);
+        assert_eq!(found(&reading), findings, "{text}");
+        assert_eq!(
+            reading.inventory.workloads.iter().map(|w| w.name.as_str()).collect::<Vec<_>>(),
+            names,
+            "{text}"
+        );
+    };
+    check(&pod("a"), &["a"], &[]);
+    check(&format!("\u{feff}\n{}", pod("a")), &["a"], &[]);
+    check(&format!("{}{}", pod("a"), pod("b")), &["a", "b"], &[]);
+    check(&format!("{}---\n{}", pod("a"), pod("b")), &["a", "b"], &[]);
+    check(&format!("---\n{}", pod("a")), &["a"], &[]);
+    check("{apiVersion: v1, kind: Pod, metadata: {name: a}}", &["a"], &[]);
+    check(&format!("{}{}", pod("a"), "{\"apiVersion\": \"v1\",}}"), &["a"], &["6:21 error syntax"]);
+    check("{\"apiVersion\": \"v1\", \"apiVersion\": \"v1\"}", &[], &["1:22 error duplicate-key"]);
 }

@@ -13,6 +13,7 @@ use crate::finding::{Finding, Level};
 use crate::node::Node;
 use crate::source::{FileId, Sources, Span};
 use build::Builder;
+pub(crate) use build::{duplicate, too_deep};
 
 /// How deep a document may nest. Kubernetes objects stay below 30.
 pub(crate) const MAX_DEPTH: usize = 100;
