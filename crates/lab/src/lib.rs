@@ -1,1 +1,29 @@
-//! lab
+//! A cluster in network namespaces on this machine: pods, Services, probes.
+//!
+//! [`Lab::build`] turns manifests into namespaces that are wired like a Kubernetes cluster with a routed network
+//! plugin: one for each node and each pod, one for the outside, Services translated on the nodes. What the pods'
+//! containers declare to listen on answers with the pod's name, so that [`Lab::probe`] can tell who was reached.
+//! Nothing enforces a policy here; [`Lab::in_node`] is where a caller brings in what does.
+//!
+//! Decisions are values ([`Plan`], and the wiring made from it); a small executor carries them out. The namespaces
+//! have no name and are held by this process only, so nothing of a lab outlives it, and the machine's own network is
+//! never touched.
+
+#[cfg(not(target_os = "linux"))]
+compile_error!("the lab is made of Linux network namespaces");
+
+mod build;
+mod lab;
+mod nat;
+mod netns;
+mod plan;
+pub mod ranges;
+mod responder;
+mod wiring;
+
+pub use build::{BuildError, Stage};
+pub use lab::{Lab, LabError};
+pub use nat::TABLE;
+pub use netns::{Netns, NetnsError};
+pub use plan::{Node, NodeId, Note, Options, Plan, PlanError, Pod, PodId, Service, ServicePort, node_names};
+pub use responder::ResponderError;

@@ -1,0 +1,116 @@
+//! The lab itself: built from a plan, gone when dropped.
+
+use std::net::IpAddr;
+
+use ringfence_k8s::Inventory;
+
+use crate::build::{self, BuildError, Stage};
+use crate::netns::{Netns, NetnsError};
+use crate::plan::{NodeId, Options, Plan, PlanError, PodId};
+use crate::responder::{self, Responder, ResponderError};
+use crate::wiring::{OUTSIDE, SpaceId, Wiring};
+
+/// Why there is no lab.
+#[derive(Debug, thiserror::Error)]
+pub enum LabError {
+    /// It cannot be planned.
+    #[error(transparent)]
+    Plan(#[from] PlanError),
+    /// Its network could not be made.
+    #[error(transparent)]
+    Build(#[from] BuildError),
+    /// Its pods could not listen.
+    #[error(transparent)]
+    Responder(#[from] ResponderError),
+    /// A namespace could not be entered.
+    #[error(transparent)]
+    Netns(#[from] NetnsError),
+    /// There is no such pod or node in this lab, or an address that is not the outside's.
+    #[error("there is no {0} in this lab")]
+    NoSuchPlace(String),
+}
+
+/// Where something is done in a lab.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash)]
+pub enum Place {
+    /// In a pod.
+    Pod(PodId),
+    /// On a node, in its own network.
+    Node(NodeId),
+    /// Outside, from this address.
+    Outside(IpAddr),
+}
+
+/// A running cluster. Dropping it takes everything down.
+#[derive(Debug)]
+pub struct Lab {
+    plan: Plan,
+    wiring: Wiring,
+    // Before the namespaces: fields are dropped in this order.
+    _responder: Responder,
+    spaces: Vec<Netns>,
+}
+
+impl Lab {
+    /// Builds the lab for these manifests. `progress` hears what is being done, how much of it is, and of how much.
+    pub fn build(
+        inventory: &Inventory,
+        options: &Options,
+        progress: &mut dyn FnMut(Stage, usize, usize),
+    ) -> Result<Lab, LabError> {
+        let plan = Plan::new(inventory, options)?;
+        let wiring = Wiring::new(&plan);
+        let spaces = build::network(&wiring, progress)?;
+        let mut sockets = Vec::new();
+        for (i, (space, netns)) in wiring.spaces.iter().zip(&spaces).enumerate() {
+            sockets.append(&mut responder::open(space, netns, plan.dual_stack)?);
+            progress(Stage::Listeners, i + 1, spaces.len());
+        }
+        let responder = Responder::start(sockets)?;
+        Ok(Lab { plan, wiring, _responder: responder, spaces })
+    }
+
+    /// What is in it.
+    pub fn plan(&self) -> &Plan {
+        &self.plan
+    }
+
+    /// Runs a closure inside a node's network, on a thread of its own.
+    pub fn in_node<T: Send>(&self, node: NodeId, work: impl FnOnce() -> T + Send) -> Result<T, LabError> {
+        Ok(self.netns(Place::Node(node))?.run(work)?)
+    }
+
+    /// Runs a closure inside a pod's network, on a thread of its own.
+    pub fn in_pod<T: Send>(&self, pod: PodId, work: impl FnOnce() -> T + Send) -> Result<T, LabError> {
+        Ok(self.netns(Place::Pod(pod))?.run(work)?)
+    }
+
+    /// Runs a closure in the network outside, on a thread of its own.
+    pub fn outside<T: Send>(&self, work: impl FnOnce() -> T + Send) -> Result<T, LabError> {
+        let netns = self.spaces.get(OUTSIDE.0).ok_or_else(|| LabError::NoSuchPlace("outside".into()))?;
+        Ok(netns.run(work)?)
+    }
+
+    /// The namespace of a place.
+    pub fn netns(&self, place: Place) -> Result<&Netns, LabError> {
+        let space = self.space(place)?;
+        self.spaces.get(space.0).ok_or_else(|| no_such(place))
+    }
+
+    pub(crate) fn space(&self, place: Place) -> Result<SpaceId, LabError> {
+        let space = match place {
+            Place::Pod(pod) => self.wiring.pod(pod),
+            Place::Node(node) => self.wiring.node(node),
+            Place::Outside(address) => self.plan.outside.contains(&address).then_some(OUTSIDE),
+        };
+        space.ok_or_else(|| no_such(place))
+    }
+}
+
+fn no_such(place: Place) -> LabError {
+    LabError::NoSuchPlace(match place {
+        Place::Pod(PodId(i)) => format!("pod {i}"),
+        Place::Node(NodeId(i)) => format!("node {i}"),
+        Place::Outside(address) => format!("outside address {address}"),
+    })
+}
