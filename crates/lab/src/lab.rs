@@ -1,12 +1,17 @@
 //! The lab itself: built from a plan, gone when dropped.
 
+use std::io;
 use std::net::IpAddr;
+use std::thread;
 
 use ringfence_k8s::Inventory;
 
+use crate::conntrack;
 use crate::build::{self, BuildError, Stage};
 use crate::netns::{Netns, NetnsError};
 use crate::plan::{NodeId, Options, Plan, PlanError, PodId};
+use crate::probe::{Outcome, Patience, Probe};
+use crate::prober::{self, Round, SourcePorts};
 use crate::responder::{self, Responder, ResponderError};
 use crate::wiring::{OUTSIDE, SpaceId, Wiring};
 
@@ -25,6 +30,12 @@ pub enum LabError {
     /// A namespace could not be entered.
     #[error(transparent)]
     Netns(#[from] NetnsError),
+    /// A round of probes could not be run.
+    #[error("the probes could not be sent")]
+    Probe(#[source] io::Error),
+    /// Tracked connections could not be forgotten.
+    #[error("cannot flush the tracked connections of the lab's {0}")]
+    Flush(String, #[source] io::Error),
     /// There is no such pod or node in this lab, or an address that is not the outside's.
     #[error("there is no {0} in this lab")]
     NoSuchPlace(String),
@@ -49,6 +60,7 @@ pub struct Lab {
     // Before the namespaces: fields are dropped in this order.
     _responder: Responder,
     spaces: Vec<Netns>,
+    ports: SourcePorts,
 }
 
 impl Lab {
@@ -58,6 +70,7 @@ impl Lab {
         options: &Options,
         progress: &mut dyn FnMut(Stage, usize, usize),
     ) -> Result<Lab, LabError> {
+        prober::raise_descriptor_limit();
         let plan = Plan::new(inventory, options)?;
         let wiring = Wiring::new(&plan);
         let spaces = build::network(&wiring, progress)?;
@@ -67,7 +80,8 @@ impl Lab {
             progress(Stage::Listeners, i + 1, spaces.len());
         }
         let responder = Responder::start(sockets)?;
-        Ok(Lab { plan, wiring, _responder: responder, spaces })
+        let ports = SourcePorts::new(spaces.len());
+        Ok(Lab { plan, wiring, _responder: responder, spaces, ports })
     }
 
     /// What is in it.
@@ -89,6 +103,60 @@ impl Lab {
     pub fn outside<T: Send>(&self, work: impl FnOnce() -> T + Send) -> Result<T, LabError> {
         let netns = self.spaces.get(OUTSIDE.0).ok_or_else(|| LabError::NoSuchPlace("outside".into()))?;
         Ok(netns.run(work)?)
+    }
+
+    /// Sends all these probes at once, and says what came of each, in their order. `progress` hears how many are
+    /// done, and of how many.
+    ///
+    /// A probe that passes is known at once; only silence takes as long as `patience`.
+    pub fn probe(
+        &self,
+        probes: &[Probe],
+        patience: Patience,
+        progress: &mut (dyn FnMut(usize, usize) + Send),
+    ) -> Result<Vec<Outcome>, LabError> {
+        let place = |probe: &Probe| self.space(probe.from).map(|space| (space, *probe));
+        let placed = probes.iter().map(place).collect::<Result<Vec<_>, _>>()?;
+        let round = Round { wiring: &self.wiring, spaces: &self.spaces, ports: &self.ports, patience };
+        thread::scope(|scope| {
+            let thread = thread::Builder::new().name("lab-prober".into());
+            let thread = thread.spawn_scoped(scope, || round.run(&placed, progress)).map_err(LabError::Probe)?;
+            thread.join().map_err(|_| NetnsError::Panicked)?.map_err(LabError::Probe)
+        })
+    }
+
+    /// Probes quickly, and patiently once more what was silent although `expected` says of it (by its place in
+    /// `probes`) that it should pass: a denial is silence, and so is a packet that a busy machine was late with.
+    pub fn probe_expecting(
+        &self,
+        probes: &[Probe],
+        expected: impl Fn(usize) -> bool,
+        progress: &mut (dyn FnMut(usize, usize) + Send),
+    ) -> Result<Vec<Outcome>, LabError> {
+        let mut outcomes = self.probe(probes, Patience::QUICK, progress)?;
+        let (mut again, mut slots) = (Vec::new(), Vec::new());
+        for (i, (probe, outcome)) in probes.iter().zip(&mut outcomes).enumerate() {
+            if *outcome == Outcome::Silent && expected(i) {
+                again.push(*probe);
+                slots.push(outcome);
+            }
+        }
+        if !again.is_empty() {
+            let second = self.probe(&again, Patience::LONG, progress)?;
+            slots.into_iter().zip(second).for_each(|(slot, outcome)| *slot = outcome);
+        }
+        Ok(outcomes)
+    }
+
+    /// Forgets every tracked connection on the nodes and outside: for between two rounds of probes, when what
+    /// enforces policies has changed and passes what is established.
+    pub fn flush_connections(&self) -> Result<(), LabError> {
+        for space in self.wiring.tracking() {
+            let Some(netns) = self.spaces.get(space.0) else { continue };
+            let name = || self.wiring.spaces.get(space.0).map_or_else(String::new, |s| s.name.clone());
+            netns.run(conntrack::flush)?.map_err(|e| LabError::Flush(name(), e))?;
+        }
+        Ok(())
     }
 
     /// The namespace of a place.

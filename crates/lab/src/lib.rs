@@ -13,17 +13,22 @@
 compile_error!("the lab is made of Linux network namespaces");
 
 mod build;
+mod conntrack;
 mod lab;
 mod nat;
 mod netns;
 mod plan;
+mod probe;
+mod prober;
 pub mod ranges;
 mod responder;
+mod sctp;
 mod wiring;
 
 pub use build::{BuildError, Stage};
-pub use lab::{Lab, LabError};
+pub use lab::{Lab, LabError, Place};
 pub use nat::TABLE;
 pub use netns::{Netns, NetnsError};
 pub use plan::{Node, NodeId, Note, Options, Plan, PlanError, Pod, PodId, Service, ServicePort, node_names};
+pub use probe::{MatrixOptions, Outcome, Patience, Probe};
 pub use responder::ResponderError;
