@@ -23,6 +23,8 @@ pub enum Stage {
     Network,
     /// Opening the pods' ports.
     Listeners,
+    /// Waiting until the nodes reach each other, the outside and their pods.
+    Settling,
 }
 
 /// Why the network could not be made.
@@ -64,6 +66,9 @@ pub enum BuildError {
         source: io::Error,
     },
 }
+
+/// Where links are counted from, in the namespace that makes them.
+const FIRST_INDEX: usize = 1000;
 
 /// Makes all namespaces and what is in them, but for the listeners.
 pub(crate) fn network(
@@ -146,7 +151,11 @@ fn configure(space: &Space, spaces: &[Netns]) -> Result<(), BuildError> {
     for link in &space.links {
         let Some(to) = spaces.get(link.to.0) else { continue };
         let path = to.path();
-        let _ = writeln!(batch, "link add {} type veth peer name eth0 netns {}", link.name, path.display());
+        let (name, path) = (&link.name, path.display());
+        // If both ends had the same number, each in its namespace, the kernel would take the pair for a plain device
+        // and might take a second to announce that it is up; IPv6 waits for that.
+        // <https://github.com/torvalds/linux/blob/v6.18/net/core/link_watch.c#L81>
+        let _ = writeln!(batch, "link add {name} index {} type veth peer name eth0 netns {path}", FIRST_INDEX + link.to.0);
     }
     batch.push_str(&space.ip);
     run("ip", "iproute2", &["-batch", "-"], &batch, space)?;

@@ -3,6 +3,7 @@
 use std::io;
 use std::net::IpAddr;
 use std::thread;
+use std::time::Duration;
 
 use ringfence_k8s::Inventory;
 
@@ -30,6 +31,10 @@ pub enum LabError {
     /// A namespace could not be entered.
     #[error(transparent)]
     Netns(#[from] NetnsError),
+    /// The network was made and does not carry.
+    #[error("pings get lost in the lab ({}): does a firewall of this machine hold bridged packets? See \
+             /proc/sys/net/bridge", .0.join(", "))]
+    Unsettled(Vec<String>),
     /// A round of probes could not be run.
     #[error("the probes could not be sent")]
     Probe(#[source] io::Error),
@@ -40,6 +45,10 @@ pub enum LabError {
     #[error("there is no {0} in this lab")]
     NoSuchPlace(String),
 }
+
+/// Some seconds, for a machine that is very busy.
+const SETTLING_ROUNDS: usize = 50;
+const SETTLING_ROUND: Patience = Patience(Duration::from_millis(100));
 
 /// Where something is done in a lab.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash)]
@@ -81,7 +90,27 @@ impl Lab {
         }
         let responder = Responder::start(sockets)?;
         let ports = SourcePorts::new(spaces.len());
-        Ok(Lab { plan, wiring, _responder: responder, spaces, ports })
+        let lab = Lab { plan, wiring, _responder: responder, spaces, ports };
+        lab.settle(progress)?;
+        Ok(lab)
+    }
+
+    /// Waits until the network carries: the kernel brings links up in its own time, and a first round of probes must
+    /// not pay for it. It also shows at once where something on this machine interferes.
+    fn settle(&self, progress: &mut dyn FnMut(Stage, usize, usize)) -> Result<(), LabError> {
+        let mut left = self.plan.neighbours();
+        let total = left.len();
+        for _ in 0..SETTLING_ROUNDS {
+            progress(Stage::Settling, total - left.len(), total);
+            let outcomes = self.probe(&left, SETTLING_ROUND, &mut |_, _| {})?;
+            left = left.into_iter().zip(outcomes).filter(|(_, o)| *o != Outcome::Echoed).map(|(p, _)| p).collect();
+            if left.is_empty() {
+                progress(Stage::Settling, total, total);
+                return self.flush_connections();
+            }
+        }
+        let ends = left.iter().filter_map(|p| Some((self.wiring.spaces.get(self.space(p.from).ok()?.0)?, p.to)));
+        Err(LabError::Unsettled(ends.map(|(from, to)| format!("{} to {to}", from.name)).take(3).collect()))
     }
 
     /// What is in it.

@@ -5,7 +5,7 @@
 
 use std::collections::{BTreeMap, HashSet};
 use std::fmt;
-use std::net::IpAddr;
+use std::net::{IpAddr, Ipv4Addr, Ipv6Addr};
 
 use ringfence_k8s::{ContainerPort, Inventory, TargetPort, Workload, inventory};
 use ringfence_policy::Protocol;
@@ -259,7 +259,8 @@ impl Plan {
         taken
     }
 
-    fn families(&self, (v4, v6): (std::net::Ipv4Addr, std::net::Ipv6Addr)) -> Vec<IpAddr> {
+    /// The addresses that something has here, of those that it would have with both families.
+    pub(crate) fn families(&self, (v4, v6): (Ipv4Addr, Ipv6Addr)) -> Vec<IpAddr> {
         let mut addresses = vec![IpAddr::V4(v4)];
         if self.dual_stack {
             addresses.push(IpAddr::V6(v6));

@@ -9,7 +9,7 @@ use std::time::Duration;
 use ringfence_policy::{Protocol, Traffic};
 
 use crate::plan::{NodeId, Plan};
-use crate::{Place, PodId};
+use crate::{Place, PodId, ranges};
 
 /// One connection to be tried.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash)]
@@ -123,6 +123,22 @@ impl Plan {
         }
         ends.extend(self.outside.iter().map(|a| (Place::Outside(*a), vec![*a])));
         ends
+    }
+
+    /// A ping from each node to the outside, to every other node and to each of its pods.
+    pub(crate) fn neighbours(&self) -> Vec<Probe> {
+        let outside = self.families((ranges::OUTSIDE_V4, ranges::OUTSIDE_V6));
+        let mut probes = Vec::new();
+        for i in 0..self.nodes.len() {
+            let node = NodeId(i);
+            let nodes = self.nodes.iter().enumerate().filter(|(other, _)| *other != i).flat_map(|(_, n)| &n.addresses);
+            let pods = self.pods.iter().filter(|p| p.node == node && !p.host_network).flat_map(|p| &p.addresses);
+            let from = Place::Node(node);
+            probes.extend(
+                outside.iter().chain(nodes).chain(pods).map(|to| Probe { from, to: *to, traffic: Traffic::Other }),
+            );
+        }
+        probes
     }
 
     /// Who has an address: a pod of its own, else a node, else the outside. Services have none here.

@@ -49,6 +49,15 @@ pub(crate) fn node(index: usize) -> (Ipv4Addr, Ipv6Addr) {
     (Ipv4Addr::new(172, 30, 0, host), Ipv6Addr::new(0xfd00, 0x172, 0x30, 0, 0, 0, 0, host.into()))
 }
 
+/// The link-local address in the fabric of whoever has this address there: the same host part.
+///
+/// The kernel would make one by itself, a moment after the link is up. Until then nobody can be asked for a neighbour
+/// on behalf of others, and the first packets that a node forwards wait for a second.
+pub(crate) fn link_local(address: Ipv6Addr) -> Ipv6Addr {
+    let [.., host] = address.segments();
+    Ipv6Addr::new(0xfe80, 0, 0, 0, 0, 0, 0, host)
+}
+
 /// The pod range of a node, as text for each family.
 pub(crate) fn node_pods(index: usize) -> (String, String) {
     (format!("10.244.{}.0/24", byte(index + 1)), format!("fd00:10:244:{:x}::/64", byte(index + 1)))

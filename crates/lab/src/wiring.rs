@@ -151,11 +151,7 @@ impl Wiring {
         space.sysctls.push(Sysctl { path: "ipv6/ip_nonlocal_bind".into(), value: "1", required: false });
         let ip = &mut space.ip;
         line(ip, format_args!("link set lo up"));
-        line(ip, format_args!("addr add {}/24 dev eth0", ranges::OUTSIDE_V4));
-        if plan.dual_stack {
-            line(ip, format_args!("addr add {}/64 dev eth0 nodad", ranges::OUTSIDE_V6));
-        }
-        line(ip, format_args!("link set eth0 up"));
+        join_fabric(ip, &plan.families((ranges::OUTSIDE_V4, ranges::OUTSIDE_V6)));
         route_to_pods(ip, plan, None);
         for address in &plan.outside {
             line(ip, format_args!("route add local {address} dev lo"));
@@ -180,11 +176,7 @@ impl Wiring {
         let ip = &mut space.ip;
         line(ip, format_args!("link set lo up"));
         line(ip, format_args!("addr add {}/32 dev lo scope link", ranges::POD_GATEWAY_V4));
-        for address in &node.addresses {
-            let rest = if address.is_ipv4() { "/24 dev eth0" } else { "/64 dev eth0 nodad" };
-            line(ip, format_args!("addr add {address}{rest}"));
-        }
-        line(ip, format_args!("link set eth0 up"));
+        join_fabric(ip, &node.addresses);
         line(ip, format_args!("route add default via {}", ranges::OUTSIDE_V4));
         // An address of this node that no pod has would go round between the node and the outside.
         let (v4, v6) = ranges::node_pods(id.0);
@@ -233,6 +225,19 @@ fn wire_pod(space: &mut Space, plan: &Plan, addresses: &[IpAddr]) {
     if plan.dual_stack {
         line(ip, format_args!("route add default via {} dev eth0", ranges::POD_GATEWAY_V6));
     }
+}
+
+fn join_fabric(ip: &mut String, addresses: &[IpAddr]) {
+    for address in addresses {
+        match address {
+            IpAddr::V4(v4) => line(ip, format_args!("addr add {v4}/24 dev eth0")),
+            IpAddr::V6(v6) => {
+                line(ip, format_args!("addr add {v6}/64 dev eth0 nodad"));
+                line(ip, format_args!("addr add {}/64 dev eth0 nodad", ranges::link_local(*v6)));
+            }
+        }
+    }
+    line(ip, format_args!("link set eth0 up"));
 }
 
 fn route_to_pods(ip: &mut String, plan: &Plan, except: Option<NodeId>) {
