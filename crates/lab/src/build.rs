@@ -92,9 +92,13 @@ pub(crate) fn network(
         done += 1;
         progress(Stage::Network, done, total);
     }
-    side_by_side(rest, |(space, netns)| netns.run(|| configure(space, &spaces))?, |count| {
-        progress(Stage::Network, done + count, total);
-    })?;
+    side_by_side(
+        rest,
+        |(space, netns)| netns.run(|| configure(space, &spaces))?,
+        |count| {
+            progress(Stage::Network, done + count, total);
+        },
+    )?;
     Ok(spaces)
 }
 
@@ -137,7 +141,11 @@ fn apply_settings(space: &Space) -> Result<(), BuildError> {
     for setting in &space.sysctls {
         match fs::write(format!("/proc/sys/net/{}", setting.path), setting.value) {
             Err(source) if setting.required => {
-                return Err(BuildError::Setting { path: setting.path.clone(), space: space.name.clone(), source });
+                return Err(BuildError::Setting {
+                    path: setting.path.clone(),
+                    space: space.name.clone(),
+                    source,
+                });
             }
             Err(_) | Ok(()) => {}
         }
@@ -155,7 +163,11 @@ fn configure(space: &Space, spaces: &[Netns]) -> Result<(), BuildError> {
         // If both ends had the same number, each in its namespace, the kernel would take the pair for a plain device
         // and might take a second to announce that it is up; IPv6 waits for that.
         // <https://github.com/torvalds/linux/blob/v6.18/net/core/link_watch.c#L81>
-        let _ = writeln!(batch, "link add {name} index {} type veth peer name eth0 netns {path}", FIRST_INDEX + link.to.0);
+        let _ = writeln!(
+            batch,
+            "link add {name} index {} type veth peer name eth0 netns {path}",
+            FIRST_INDEX + link.to.0
+        );
     }
     batch.push_str(&space.ip);
     run("ip", "iproute2", &["-batch", "-"], &batch, space)?;

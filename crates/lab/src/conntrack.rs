@@ -17,7 +17,8 @@ const REQUEST_AND_ACKNOWLEDGE: u16 = 1 | 4;
 
 /// Runs inside the namespace. A deletion that names no connection means all of them.
 pub(crate) fn flush() -> io::Result<()> {
-    let mut socket = Socket::new(Domain::from(AF_NETLINK), Type::RAW, Some(Protocol::from(NETLINK_NETFILTER)))?;
+    let mut socket =
+        Socket::new(Domain::from(AF_NETLINK), Type::RAW, Some(Protocol::from(NETLINK_NETFILTER)))?;
     socket.set_read_timeout(Some(Duration::from_secs(5)))?;
     let mut request = Vec::with_capacity(20);
     request.extend(20u32.to_ne_bytes());
@@ -29,7 +30,8 @@ pub(crate) fn flush() -> io::Result<()> {
     let mut answer = [0; 256];
     let length = socket.read(&mut answer)?;
     // The header of 16 bytes, then the error: 0 or a negative errno.
-    let error = answer.get(16..20).filter(|_| length >= 20).and_then(|b| b.try_into().ok()).map(i32::from_ne_bytes);
+    let error =
+        answer.get(16..20).filter(|_| length >= 20).and_then(|b| b.try_into().ok()).map(i32::from_ne_bytes);
     match error {
         Some(0) => Ok(()),
         Some(error) => Err(io::Error::from_raw_os_error(-error)),

@@ -7,12 +7,13 @@ use std::time::Duration;
 
 use ringfence_k8s::Inventory;
 
-use crate::conntrack;
 use crate::build::{self, BuildError, Stage};
+use crate::conntrack;
 use crate::netns::{Netns, NetnsError};
 use crate::plan::{NodeId, Options, Plan, PlanError, PodId};
 use crate::probe::{Outcome, Patience, Probe};
 use crate::prober::{self, Round, SourcePorts};
+use crate::ranges;
 use crate::responder::{self, Responder, ResponderError};
 use crate::wiring::{OUTSIDE, SpaceId, Wiring};
 
@@ -41,6 +42,9 @@ pub enum LabError {
     /// Tracked connections could not be forgotten.
     #[error("cannot flush the tracked connections of the lab's {0}")]
     Flush(String, #[source] io::Error),
+    /// A command could not be started.
+    #[error("cannot start a command in the lab")]
+    Command(#[source] io::Error),
     /// There is no such pod or node in this lab, or an address that is not the outside's.
     #[error("there is no {0} in this lab")]
     NoSuchPlace(String),
@@ -57,7 +61,7 @@ pub enum Place {
     Pod(PodId),
     /// On a node, in its own network.
     Node(NodeId),
-    /// Outside, from this address.
+    /// Outside, from this address: one of [`Options::outside`], or the outside's own of [`ranges`].
     Outside(IpAddr),
 }
 
@@ -103,13 +107,19 @@ impl Lab {
         for _ in 0..SETTLING_ROUNDS {
             progress(Stage::Settling, total - left.len(), total);
             let outcomes = self.probe(&left, SETTLING_ROUND, &mut |_, _| {})?;
-            left = left.into_iter().zip(outcomes).filter(|(_, o)| *o != Outcome::Echoed).map(|(p, _)| p).collect();
+            left = left
+                .into_iter()
+                .zip(outcomes)
+                .filter(|(_, o)| *o != Outcome::Echoed)
+                .map(|(p, _)| p)
+                .collect();
             if left.is_empty() {
                 progress(Stage::Settling, total, total);
                 return self.flush_connections();
             }
         }
-        let ends = left.iter().filter_map(|p| Some((self.wiring.spaces.get(self.space(p.from).ok()?.0)?, p.to)));
+        let ends =
+            left.iter().filter_map(|p| Some((self.wiring.spaces.get(self.space(p.from).ok()?.0)?, p.to)));
         Err(LabError::Unsettled(ends.map(|(from, to)| format!("{} to {to}", from.name)).take(3).collect()))
     }
 
@@ -149,7 +159,8 @@ impl Lab {
         let round = Round { wiring: &self.wiring, spaces: &self.spaces, ports: &self.ports, patience };
         thread::scope(|scope| {
             let thread = thread::Builder::new().name("lab-prober".into());
-            let thread = thread.spawn_scoped(scope, || round.run(&placed, progress)).map_err(LabError::Probe)?;
+            let thread =
+                thread.spawn_scoped(scope, || round.run(&placed, progress)).map_err(LabError::Probe)?;
             thread.join().map_err(|_| NetnsError::Panicked)?.map_err(LabError::Probe)
         })
     }
@@ -194,11 +205,19 @@ impl Lab {
         self.spaces.get(space.0).ok_or_else(|| no_such(place))
     }
 
+    /// Every namespace with its name.
+    pub(crate) fn named_spaces(&self) -> impl Iterator<Item = (&str, &Netns)> {
+        self.wiring.spaces.iter().map(|s| s.name.as_str()).zip(&self.spaces)
+    }
+
     pub(crate) fn space(&self, place: Place) -> Result<SpaceId, LabError> {
         let space = match place {
             Place::Pod(pod) => self.wiring.pod(pod),
             Place::Node(node) => self.wiring.node(node),
-            Place::Outside(address) => self.plan.outside.contains(&address).then_some(OUTSIDE),
+            Place::Outside(address) => {
+                let own = self.plan.families((ranges::OUTSIDE_V4, ranges::OUTSIDE_V6));
+                self.plan.outside.iter().chain(&own).any(|a| *a == address).then_some(OUTSIDE)
+            }
         };
         space.ok_or_else(|| no_such(place))
     }

@@ -13,7 +13,10 @@
 compile_error!("the lab is made of Linux network namespaces");
 
 mod build;
+pub mod child;
+mod command;
 mod conntrack;
+mod hosts;
 mod lab;
 mod nat;
 mod netns;
@@ -26,6 +29,7 @@ mod sctp;
 mod wiring;
 
 pub use build::{BuildError, Stage};
+pub use command::{ENVIRONMENT, Helper, Launch, Running};
 pub use lab::{Lab, LabError, Place};
 pub use nat::TABLE;
 pub use netns::{Netns, NetnsError};

@@ -23,11 +23,17 @@ pub(crate) fn node(plan: &Plan, node: NodeId) -> String {
     let (mut entries4, mut entries6) = (Vec::new(), Vec::new());
     let mut count = 0;
     for service in &plan.services {
-        for (port, address) in service.ports.iter().flat_map(|p| service.addresses.iter().map(move |a| (p, a))) {
+        for (port, address) in
+            service.ports.iter().flat_map(|p| service.addresses.iter().map(move |a| (p, a)))
+        {
             let Some(rule) = backends(plan, port, address.is_ipv4()) else { continue };
             let _ = writeln!(chains, " chain service{count} {{ {rule}; }}");
             let entry = format!("{address} . {} . {} : goto service{count}", l4(port.protocol), port.port);
-            if address.is_ipv4() { entries4.push(entry) } else { entries6.push(entry) }
+            if address.is_ipv4() {
+                entries4.push(entry)
+            } else {
+                entries6.push(entry)
+            }
             count += 1;
         }
     }

@@ -15,7 +15,9 @@ use nix::sched::{CloneFlags, setns, unshare};
 #[derive(Debug, thiserror::Error)]
 pub enum NetnsError {
     /// The kernel refused.
-    #[error("making network namespaces was refused: the lab needs root (CAP_NET_ADMIN and CAP_SYS_ADMIN); try sudo")]
+    #[error(
+        "making network namespaces was refused: the lab needs root (CAP_NET_ADMIN and CAP_SYS_ADMIN); try sudo"
+    )]
     NotRoot(#[source] io::Error),
     /// Something else failed.
     #[error("cannot {what} a network namespace")]
@@ -54,7 +56,8 @@ impl Netns {
             (0..count)
                 .map(|_| {
                     unshare(CloneFlags::CLONE_NEWNET).map_err(|e| NetnsError::new("make", e.into()))?;
-                    let file = File::open("/proc/thread-self/ns/net").map_err(|e| NetnsError::new("hold", e))?;
+                    let file =
+                        File::open("/proc/thread-self/ns/net").map_err(|e| NetnsError::new("hold", e))?;
                     Ok(Netns { file })
                 })
                 .collect()
@@ -72,6 +75,12 @@ impl Netns {
     /// Moves the calling thread into this namespace, for good.
     pub(crate) fn enter(&self) -> Result<(), NetnsError> {
         setns(&self.file, CloneFlags::CLONE_NEWNET).map_err(|e| NetnsError::new("enter", e.into()))
+    }
+
+    /// Another hold on the same namespace.
+    pub(crate) fn try_clone(&self) -> Result<Netns, NetnsError> {
+        let file = self.file.try_clone().map_err(|e| NetnsError::new("hold", e))?;
+        Ok(Netns { file })
     }
 
     /// A path by which another process of this machine finds the namespace while this one lives.

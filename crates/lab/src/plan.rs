@@ -182,7 +182,10 @@ impl fmt::Display for Note {
                 write!(f, "no pod is behind {protocol} {port} of Service {service}")
             }
             Note::NotOutside(address) => {
-                write!(f, "{address} cannot be an outside address here: not unicast, or of a range that the lab uses")
+                write!(
+                    f,
+                    "{address} cannot be an outside address here: not unicast, or of a range that the lab uses"
+                )
             }
         }
     }
@@ -320,13 +323,16 @@ impl Plan {
         } else {
             let used = on_node.get_mut(node).ok_or(PlanError::Nodes(node))?;
             if *used >= ranges::MAX_PODS_PER_NODE {
-                return Err(PlanError::NodeFull(self.nodes.get(node).map_or_else(String::new, |n| n.name.clone())));
+                return Err(PlanError::NodeFull(
+                    self.nodes.get(node).map_or_else(String::new, |n| n.name.clone()),
+                ));
             }
             *used += 1;
             self.families(ranges::pod(node, *used - 1))
         };
         let mut seen = HashSet::new();
-        let ports = workload.ports.iter().filter(|p| seen.insert((&p.name, p.protocol, p.port))).cloned().collect();
+        let ports =
+            workload.ports.iter().filter(|p| seen.insert((&p.name, p.protocol, p.port))).cloned().collect();
         Ok(Pod {
             namespace: workload.namespace.clone(),
             name,
@@ -372,7 +378,8 @@ impl Plan {
             };
             let mut ports = Vec::new();
             for port in &service.ports {
-                let backends: Vec<_> = pods.iter().filter_map(|id| Some((*id, self.target(*id, port)?))).collect();
+                let backends: Vec<_> =
+                    pods.iter().filter_map(|id| Some((*id, self.target(*id, port)?))).collect();
                 if backends.is_empty() && !addresses.is_empty() {
                     self.notes.push(Note::NoBackend {
                         service: format!("{}/{}", service.namespace, service.name),
@@ -416,7 +423,8 @@ impl Plan {
 
 /// `web` for a bare pod, `web-0` for a controller's; two controllers of one name are told apart by their kind.
 fn unique_name(names: &mut HashSet<(String, String)>, workload: &Workload, index: usize) -> String {
-    let first = if workload.kind == "Pod" { workload.name.clone() } else { format!("{}-{index}", workload.name) };
+    let first =
+        if workload.kind == "Pod" { workload.name.clone() } else { format!("{}-{index}", workload.name) };
     let kind = workload.kind.to_lowercase();
     let others = (index..).map(|i| format!("{}-{kind}-{i}", workload.name));
     let mut candidates = std::iter::once(first).chain(others);

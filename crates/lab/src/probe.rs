@@ -84,7 +84,8 @@ impl Plan {
         if let Some(port) = options.undeclared.or_else(|| (4242..=u16::MAX).find(|p| !declared(p))) {
             ports.extend([(Protocol::Tcp, port), (Protocol::Udp, port)]);
         }
-        let mut traffic: Vec<Traffic> = ports.into_iter().map(|(protocol, port)| Traffic::Port(protocol, port)).collect();
+        let mut traffic: Vec<Traffic> =
+            ports.into_iter().map(|(protocol, port)| Traffic::Port(protocol, port)).collect();
         traffic.push(Traffic::Other);
 
         let ends = self.ends();
@@ -100,7 +101,9 @@ impl Plan {
             }
             if options.services && !matches!(from, Place::Outside(_)) {
                 for service in &self.services {
-                    for (address, port) in service.addresses.iter().flat_map(|a| service.ports.iter().map(move |p| (a, p))) {
+                    for (address, port) in
+                        service.addresses.iter().flat_map(|a| service.ports.iter().map(move |p| (a, p)))
+                    {
                         let traffic = Traffic::Port(port.protocol, port.port);
                         probes.push(Probe { from: *from, to: *address, traffic });
                     }
@@ -131,12 +134,20 @@ impl Plan {
         let mut probes = Vec::new();
         for i in 0..self.nodes.len() {
             let node = NodeId(i);
-            let nodes = self.nodes.iter().enumerate().filter(|(other, _)| *other != i).flat_map(|(_, n)| &n.addresses);
-            let pods = self.pods.iter().filter(|p| p.node == node && !p.host_network).flat_map(|p| &p.addresses);
+            let nodes = self
+                .nodes
+                .iter()
+                .enumerate()
+                .filter(|(other, _)| *other != i)
+                .flat_map(|(_, n)| &n.addresses);
+            let pods =
+                self.pods.iter().filter(|p| p.node == node && !p.host_network).flat_map(|p| &p.addresses);
             let from = Place::Node(node);
-            probes.extend(
-                outside.iter().chain(nodes).chain(pods).map(|to| Probe { from, to: *to, traffic: Traffic::Other }),
-            );
+            probes.extend(outside.iter().chain(nodes).chain(pods).map(|to| Probe {
+                from,
+                to: *to,
+                traffic: Traffic::Other,
+            }));
         }
         probes
     }

@@ -177,7 +177,9 @@ impl Round<'_> {
                 // Closing resets: nothing lingers in TIME_WAIT, and connection tracking forgets soon.
                 socket.set_linger(Some(Duration::ZERO))?;
                 match socket.connect(&to.into()) {
-                    Err(e) if e.raw_os_error() != Some(nix::errno::Errno::EINPROGRESS as i32) => return Err(e),
+                    Err(e) if e.raw_os_error() != Some(nix::errno::Errno::EINPROGRESS as i32) => {
+                        return Err(e);
+                    }
                     Err(_) | Ok(()) => {}
                 }
                 Ok(Sent::Tcp(TcpStream::from_std(socket.into())?))
@@ -356,7 +358,8 @@ fn set(outcomes: &mut [Outcome], i: usize, outcome: Outcome) {
 
 /// How many probes at once: a third of the descriptors that this process may have.
 fn in_flight() -> usize {
-    let (limit, _) = nix::sys::resource::getrlimit(nix::sys::resource::Resource::RLIMIT_NOFILE).unwrap_or((1024, 1024));
+    let (limit, _) =
+        nix::sys::resource::getrlimit(nix::sys::resource::Resource::RLIMIT_NOFILE).unwrap_or((1024, 1024));
     usize::try_from(limit / 3).unwrap_or(MOST_IN_FLIGHT).clamp(64, MOST_IN_FLIGHT)
 }
 

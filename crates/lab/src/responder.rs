@@ -105,11 +105,17 @@ pub(crate) struct Responder {
 impl Responder {
     pub(crate) fn start(sockets: Vec<Open>) -> Result<Responder, ResponderError> {
         let (stop, stopped) = oneshot::channel();
-        let runtime =
-            tokio::runtime::Builder::new_current_thread().enable_all().build().map_err(ResponderError::Start)?;
+        let runtime = tokio::runtime::Builder::new_current_thread()
+            .enable_all()
+            .build()
+            .map_err(ResponderError::Start)?;
         let listeners = {
             let _inside = runtime.enter();
-            sockets.into_iter().map(Served::new).collect::<io::Result<Vec<_>>>().map_err(ResponderError::Start)?
+            sockets
+                .into_iter()
+                .map(Served::new)
+                .collect::<io::Result<Vec<_>>>()
+                .map_err(ResponderError::Start)?
         };
         let serve = move || {
             runtime.block_on(async {
@@ -145,7 +151,9 @@ impl Served {
     fn new(open: Open) -> io::Result<Served> {
         match open.protocol {
             Protocol::Tcp => Ok(Served::Tcp(TcpListener::from_std(open.socket.into())?, open.who)),
-            Protocol::Udp | Protocol::Sctp => Ok(Served::Udp(UdpSocket::from_std(open.socket.into())?, open.who)),
+            Protocol::Udp | Protocol::Sctp => {
+                Ok(Served::Udp(UdpSocket::from_std(open.socket.into())?, open.who))
+            }
         }
     }
 

@@ -171,7 +171,11 @@ impl Wiring {
         space.sysctls = base_sysctls(plan.dual_stack, "1");
         space.sysctls.push(Sysctl { path: "ipv4/ip_forward".into(), value: "1", required: true });
         if plan.dual_stack {
-            space.sysctls.push(Sysctl { path: "ipv6/conf/all/forwarding".into(), value: "1", required: true });
+            space.sysctls.push(Sysctl {
+                path: "ipv6/conf/all/forwarding".into(),
+                value: "1",
+                required: true,
+            });
         }
         let ip = &mut space.ip;
         line(ip, format_args!("link set lo up"));

@@ -17,16 +17,23 @@ fn expected(plan: &Plan, probe: &Probe) -> Outcome {
         let backends: Vec<_> = ports.flat_map(|p| &p.backends).collect();
         return match (backends.as_slice(), probe.traffic) {
             ([], _) => Outcome::Refused,
-            ([(pod, _)], Traffic::Port(Protocol::Sctp, _)) => Outcome::Arrived(plan.pods[pod.0].full_name().replace('/', ".")),
+            ([(pod, _)], Traffic::Port(Protocol::Sctp, _)) => {
+                Outcome::Arrived(plan.pods[pod.0].full_name().replace('/', "."))
+            }
             ([(pod, _), ..], _) => Outcome::Answered(plan.pods[pod.0].full_name()),
         };
     }
     let place = plan.place_of(probe.to).unwrap();
-    let answers = |id: PodId, port: (Protocol, u16)| plan.pods[id.0].ports.iter().any(|p| (p.protocol, p.port) == port);
+    let answers =
+        |id: PodId, port: (Protocol, u16)| plan.pods[id.0].ports.iter().any(|p| (p.protocol, p.port) == port);
     match (place, probe.traffic) {
         (_, Traffic::Other) => Outcome::Echoed,
-        (Place::Pod(id), Traffic::Port(Protocol::Sctp, _)) => Outcome::Arrived(plan.pods[id.0].full_name().replace('/', ".")),
-        (Place::Node(id), Traffic::Port(Protocol::Sctp, _)) => Outcome::Arrived(plan.nodes[id.0].name.clone()),
+        (Place::Pod(id), Traffic::Port(Protocol::Sctp, _)) => {
+            Outcome::Arrived(plan.pods[id.0].full_name().replace('/', "."))
+        }
+        (Place::Node(id), Traffic::Port(Protocol::Sctp, _)) => {
+            Outcome::Arrived(plan.nodes[id.0].name.clone())
+        }
         (Place::Outside(_), Traffic::Port(Protocol::Sctp, _)) => Outcome::Arrived("outside".into()),
         (Place::Outside(_), _) => Outcome::Answered("outside".into()),
         (Place::Pod(id), Traffic::Port(protocol, port)) if answers(id, (protocol, port)) => {
@@ -111,7 +118,8 @@ fn services_reach_all_their_pods_and_the_one_that_asks() {
     let plan = lab.plan();
     for address in &plan.services[0].addresses {
         for (protocol, port) in [(Protocol::Tcp, 80), (Protocol::Udp, 53)] {
-            let probe = Probe { from: Place::Pod(PodId(0)), to: *address, traffic: Traffic::Port(protocol, port) };
+            let probe =
+                Probe { from: Place::Pod(PodId(0)), to: *address, traffic: Traffic::Port(protocol, port) };
             let outcomes = self::probe(&lab, &[probe; 40], |_| true);
             // The chance that forty choices of two are all alike is nil.
             for who in ["shop/web-0", "shop/web-1"] {
@@ -121,7 +129,11 @@ fn services_reach_all_their_pods_and_the_one_that_asks() {
         }
         // From the nodes themselves.
         let from_nodes: Vec<Probe> = (0..2)
-            .map(|n| Probe { from: Place::Node(NodeId(n)), to: *address, traffic: Traffic::Port(Protocol::Tcp, 80) })
+            .map(|n| Probe {
+                from: Place::Node(NodeId(n)),
+                to: *address,
+                traffic: Traffic::Port(Protocol::Tcp, 80),
+            })
             .collect();
         assert!(probe(&lab, &from_nodes, |_| true).iter().all(|o| matches!(o, Outcome::Answered(_))));
     }

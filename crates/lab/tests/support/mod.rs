@@ -94,10 +94,22 @@ pub(crate) fn build(inventory: &Inventory, options: &Options) -> Lab {
 pub(crate) fn machine() -> String {
     let run = |command: &str| {
         let output = Command::new("sh").args(["-c", command]).output().unwrap();
-        format!("{command}: {}{}", String::from_utf8_lossy(&output.stdout), String::from_utf8_lossy(&output.stderr))
+        format!(
+            "{command}: {}{}",
+            String::from_utf8_lossy(&output.stdout),
+            String::from_utf8_lossy(&output.stderr)
+        )
     };
     // Names only: counters and states are other people's to change.
-    ["ip -o link | cut -d: -f2", "ip -br addr", "ip route; ip -6 route", "ip netns", "nft list tables", "ls -a /run/netns", "grep -c netns /proc/mounts"]
-        .map(run)
-        .join("\n")
+    [
+        "ip -o link | cut -d: -f2",
+        "ip -br addr",
+        "ip route; ip -6 route",
+        "ip netns",
+        "nft list tables",
+        "ls -a /run/netns",
+        "grep -c netns /proc/mounts",
+    ]
+    .map(run)
+    .join("\n")
 }
