@@ -140,6 +140,7 @@ impl Reader {
             sources: &self.reading.sources,
             findings: std::mem::take(&mut self.reading.findings),
             object: None,
+            object_span: None,
             default_namespace: &self.options.default_namespace,
         };
         let mut store = Store {
@@ -165,6 +166,8 @@ impl Reader {
             }
         }
         inventory.namespaces.extend(added);
+        let place = |f: &Finding| f.place.as_ref().map(|p| (p.id, p.bytes.start));
+        self.reading.findings.sort_by_key(place);
         self.reading
     }
 }

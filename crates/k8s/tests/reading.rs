@@ -331,9 +331,9 @@ fn one_broken_part_breaks_the_policy_and_every_fault_is_told() {
         "  podSelector: {x: w}\n  policyTypes: [Out]\n  ingress:\n  - ports: [{port: 0}]\n    from: [{}]\n",
         &[
             "5:17 error unknown-field",
-            "9:12 error empty-peer",
-            "8:20 error invalid-port",
             "6:17 error invalid-policy-type",
+            "8:20 error invalid-port",
+            "9:12 error empty-peer",
         ],
     );
 }
