@@ -1,6 +1,6 @@
 //! Reading whole manifests: what each line of the NetworkPolicy semantics asks of a reader, and what bad input says.
 
-#![allow(missing_docs)]
+#![allow(missing_docs, clippy::expect_used, clippy::indexing_slicing, clippy::panic, clippy::unwrap_used)]
 
 use ringfence_k8s::{Level, ReadOptions, Reading, read};
 use ringfence_policy::{NamespaceScope, NetworkPolicy, Peer, Peers, Ports, Rule};
@@ -331,9 +331,9 @@ fn one_broken_part_breaks_the_policy_and_every_fault_is_told() {
         "  podSelector: {x: w}\n  policyTypes: [Out]\n  ingress:\n  - ports: [{port: 0}]\n    from: [{}]\n",
         &[
             "5:17 error unknown-field",
-            "9:12 error empty-peer",
-            "8:20 error invalid-port",
             "6:17 error invalid-policy-type",
+            "8:20 error invalid-port",
+            "9:12 error empty-peer",
         ],
     );
 }
@@ -502,4 +502,24 @@ fn json_documents() {
     check("{apiVersion: v1, kind: Pod, metadata: {name: a}}", &["a"], &[]);
     check(&format!("{}{}", pod("a"), "{\"apiVersion\": \"v1\",}}"), &["a"], &["6:21 error syntax"]);
     check("{\"apiVersion\": \"v1\", \"apiVersion\": \"v1\"}", &[], &["1:22 error duplicate-key"]);
+}
+
+#[test]
+fn the_same_object_twice_and_alike_loses_nothing() {
+    let one = with_spec("  podSelector: {}\n  ingress: [{}]\n");
+    let reading = reading(&format!("{one}---\n{one}"));
+    assert_eq!(found(&reading), ["10:18 warning duplicate-name"]);
+    assert_eq!(reading.inventory.policies.len(), 1);
+}
+
+#[test]
+fn manifests_are_kept_on_demand() {
+    let options = ReadOptions { keep_manifests: true, ..ReadOptions::default() };
+    let reading = read([("f", with_spec("  podSelector: {}\n"))], &options);
+    let manifest = &reading.manifests[0];
+    assert_eq!(
+        (manifest.kind.as_str(), manifest.namespace.as_str(), manifest.name.as_str()),
+        ("NetworkPolicy", "ns", "p")
+    );
+    assert!(manifest.node.get("spec").is_some_and(|s| s.get("policyTypes").is_none()));
 }

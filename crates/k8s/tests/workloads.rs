@@ -1,6 +1,6 @@
 //! Reading what runs pods, Services and Namespaces, and the world that they make.
 
-#![allow(missing_docs)]
+#![allow(missing_docs, clippy::expect_used, clippy::indexing_slicing, clippy::panic, clippy::unwrap_used)]
 
 use ringfence_k8s::{ReadOptions, Reading, TargetPort, read};
 
@@ -284,7 +284,7 @@ metadata: {name: a, labels: {team: w}}
 
 #[test]
 fn the_default_namespace_can_be_chosen() {
-    let options = ReadOptions { default_namespace: "shop".into() };
+    let options = ReadOptions { default_namespace: "shop".into(), ..ReadOptions::default() };
     let reading = read([("f", "{apiVersion: v1, kind: Pod, metadata: {name: p}}")], &options);
     assert_eq!(reading.inventory.workloads[0].namespace, "shop");
 }

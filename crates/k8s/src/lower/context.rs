@@ -19,6 +19,8 @@ pub(crate) struct Context<'a> {
     pub(crate) findings: Vec<Finding>,
     /// What is being read, such as `NetworkPolicy shop/db`.
     pub(crate) object: Option<String>,
+    /// Where that is written: the place of findings that have no better one.
+    pub(crate) object_span: Option<Span>,
     /// The namespace of objects that name none.
     pub(crate) default_namespace: &'a str,
 }
@@ -53,7 +55,7 @@ impl<'a> Context<'a> {
         message: String,
         help: Option<String>,
     ) {
-        let place = span.and_then(|s| self.sources.place(s));
+        let place = span.or(self.object_span).and_then(|s| self.sources.place(s));
         let object = self.object.clone();
         self.findings.push(Finding { code, level, message, object, place, help, related: Vec::new() });
     }

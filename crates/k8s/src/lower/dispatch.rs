@@ -54,6 +54,7 @@ impl Context<'_> {
         read: &mut dyn FnMut(&mut Self, Lowered, &Node),
     ) -> Result<(), Reported> {
         self.object = None;
+        self.object_span = node.span;
         let Value::Mapping(entries) = &node.value else {
             let message = format!("a Kubernetes object must be a mapping, not {}", node.value.describe());
             return Err(self.error("not-an-object", node.span, message, None));

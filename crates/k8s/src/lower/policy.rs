@@ -30,7 +30,7 @@ const EGRESS: Direction = Direction { kind: "Egress", rules: "egress", peers: "t
 
 impl Context<'_> {
     pub(crate) fn network_policy(&mut self, object: &Node) -> Result<(NetworkPolicy, Meta), Reported> {
-        let meta = self.meta(object, "NetworkPolicy", Name::Subdomain)?;
+        let meta = self.meta(object, "NetworkPolicy", Name::Subdomain);
         let entries = self.mapping(object, "NetworkPolicy")?;
         const TOP: [&str; 5] = ["apiVersion", "kind", "metadata", "spec", "status"];
         let known = self.known_fields(entries, &TOP, "a NetworkPolicy");
@@ -40,12 +40,13 @@ impl Context<'_> {
         };
         const SPEC: [&str; 4] = ["podSelector", "policyTypes", "ingress", "egress"];
         let known_in_spec = self.known_fields(spec, &SPEC, "`spec` of a NetworkPolicy");
-        let subject = self.subject(spec, &meta);
+        let subject = self.subject(spec, meta.as_ref().ok().filter(|_| known_in_spec.is_ok()));
         let ingress = self.rules(spec, INGRESS);
         let egress = self.rules(spec, EGRESS);
         let types = self.policy_types(spec);
         known?;
         known_in_spec?;
+        let meta = meta?;
         let (subject, ingress, egress) = (subject?, ingress?, egress?);
         // The server's defaulting: Ingress always, Egress where it has a rule.
         let (has_ingress, has_egress) = types?.unwrap_or((true, !egress.is_empty()));
@@ -63,21 +64,18 @@ impl Context<'_> {
         span.and_then(|span| self.sources.source(span))
     }
 
-    fn subject(&mut self, spec: &[Entry], meta: &Meta) -> Result<LabelSelector, Reported> {
+    /// The pods that the policy isolates. `meta` is there if all is well so far: else a missing selector is no news.
+    fn subject(&mut self, spec: &[Entry], meta: Option<&Meta>) -> Result<LabelSelector, Reported> {
         match field(spec, "podSelector") {
             Some(node) => self.selector(node, "podSelector"),
             None => {
-                let span = key_span(spec, "podSelector").or(meta.span);
-                let message = format!(
-                    "no `podSelector`: the policy isolates every pod of namespace {}",
-                    meta.namespace
-                );
-                self.warn(
-                    "no-pod-selector",
-                    span,
-                    message,
-                    Some("write `podSelector: {}` if that is meant".to_owned()),
-                );
+                if let Some(meta) = meta {
+                    let span = key_span(spec, "podSelector").or(meta.span);
+                    let message =
+                        format!("no `podSelector`: isolates every pod of namespace {}", meta.namespace);
+                    let help = "write `podSelector: {}` if that is meant".to_owned();
+                    self.warn("no-pod-selector", span, message, Some(help));
+                }
                 Ok(LabelSelector::everything())
             }
         }

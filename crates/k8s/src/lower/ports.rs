@@ -98,7 +98,7 @@ impl Context<'_> {
                     Some("remove the quotes".to_owned()),
                 ),
                 Some((first, last)) if first.parse::<u16>().is_ok() && last.parse::<u16>().is_ok() => (
-                    format!("`{name}` \"{text}\" is a string, which makes it a port's name"),
+                    format!("`{name}` takes one port, not `{text}`"),
                     Some(format!("write `port: {first}` and `endPort: {last}`")),
                 ),
                 _ => (format!("`{text}` is no port name: {why}"), None),
