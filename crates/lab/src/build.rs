@@ -55,7 +55,9 @@ pub enum BuildError {
         said: String,
     },
     /// A kernel setting that the lab needs could not be written.
-    #[error("cannot set net/{path} in the lab's {space}: is /proc/sys read-only, as in a container?")]
+    #[error(
+        "cannot set net/{path} in the lab's {space}: is /proc/sys read-only, as in a container, or IPv6 switched off?"
+    )]
     Setting {
         /// The setting.
         path: String,

@@ -112,3 +112,52 @@ fn l4(protocol: Protocol) -> &'static str {
         Protocol::Sctp => "sctp",
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::plan::{Node, Pod, Service};
+
+    #[test]
+    fn a_service_leads_to_its_backends_each_with_its_port() {
+        let pod = |name: &str, node: usize, address: &str| Pod {
+            namespace: "shop".into(),
+            name: name.into(),
+            workload: 0,
+            node: NodeId(node),
+            host_network: false,
+            addresses: vec![address.parse().unwrap()],
+            ports: vec![],
+        };
+        let port = |protocol, port, backends: &[(usize, u16)]| ServicePort {
+            protocol,
+            port,
+            backends: backends.iter().map(|(pod, port)| (PodId(*pod), *port)).collect(),
+        };
+        let plan = Plan {
+            nodes: vec![Node { name: "one".into(), addresses: vec!["172.30.0.2".parse().unwrap()] }],
+            pods: vec![pod("a", 0, "10.244.1.2"), pod("b", 1, "10.244.2.2")],
+            services: vec![Service {
+                namespace: "shop".into(),
+                name: "web".into(),
+                addresses: vec!["10.96.1.0".parse().unwrap()],
+                pods: vec![],
+                ports: vec![
+                    port(Protocol::Tcp, 80, &[(0, 8080), (1, 8081)]),
+                    port(Protocol::Udp, 53, &[]),
+                    port(Protocol::Sctp, 9, &[(1, 9)]),
+                ],
+            }],
+            ..Plan::default()
+        };
+        let expect = "table inet ringfence_lab {\n \
+            chain service0 { meta l4proto tcp dnat ip to numgen random mod 2 map { 0 : 10.244.1.2 . 8080, 1 : 10.244.2.2 . 8081 }; }\n \
+            chain service1 { meta l4proto sctp dnat ip to numgen random mod 1 map { 0 : 10.244.2.2 . 9 }; }\n \
+            map services4 { type ipv4_addr . inet_proto . inet_service : verdict; \
+            elements = { 10.96.1.0 . tcp . 80 : goto service0, 10.96.1.0 . sctp . 9 : goto service1 }; }\n \
+            map services6 { type ipv6_addr . inet_proto . inet_service : verdict; }\n \
+            set hairpins4 { type ipv4_addr . ipv4_addr; elements = { 10.244.1.2 . 10.244.1.2 }; }\n";
+        let text = node(&plan, NodeId(0));
+        assert!(text.starts_with(expect), "{text}");
+    }
+}

@@ -4,12 +4,12 @@
 //! [`wiring`](crate::wiring)'s to say.
 
 use std::collections::{BTreeMap, HashSet};
-use std::fmt;
 use std::net::{IpAddr, Ipv4Addr, Ipv6Addr};
 
 use ringfence_k8s::{ContainerPort, Inventory, TargetPort, Workload, inventory};
 use ringfence_policy::Protocol;
 
+use crate::note::Note;
 use crate::ranges;
 
 /// What the lab is to be like.
@@ -121,74 +121,6 @@ pub struct ServicePort {
     pub port: u16,
     /// The pods behind it, each with its own port.
     pub backends: Vec<(PodId, u16)>,
-}
-
-/// Where the lab differs from what was asked. `Display` says it to a person.
-#[derive(Debug, Clone, PartialEq, Eq)]
-pub enum Note {
-    /// A workload has fewer pods than its replicas.
-    ReplicasCapped {
-        /// The workload, as `namespace/name`.
-        workload: String,
-        /// Its replicas.
-        replicas: u32,
-        /// Its pods here.
-        pods: u32,
-    },
-    /// A workload names a node that the lab does not have; its pods are on others.
-    NoSuchNode {
-        /// The workload, as `namespace/name`.
-        workload: String,
-        /// The node that it names.
-        node: String,
-    },
-    /// Two pods of one node's network want the same port; the later does not answer there.
-    PortTaken {
-        /// The pod that does not get it.
-        pod: String,
-        /// The pod that has it.
-        by: String,
-        /// The protocol.
-        protocol: Protocol,
-        /// The port.
-        port: u16,
-    },
-    /// A Service has a port that no pod answers behind.
-    NoBackend {
-        /// The Service, as `namespace/name`.
-        service: String,
-        /// The protocol.
-        protocol: Protocol,
-        /// The port.
-        port: u16,
-    },
-    /// An address cannot be outside: the lab uses it, it is no unicast address, or there is no IPv6 here.
-    NotOutside(IpAddr),
-}
-
-impl fmt::Display for Note {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        match self {
-            Note::ReplicasCapped { workload, replicas, pods } => {
-                write!(f, "{workload} has {pods} pods here instead of {replicas}")
-            }
-            Note::NoSuchNode { workload, node } => {
-                write!(f, "{workload} names node {node}, which the lab does not have; placed on another")
-            }
-            Note::PortTaken { pod, by, protocol, port } => {
-                write!(f, "{pod} does not answer on {protocol} {port}: {by} has that port of their node")
-            }
-            Note::NoBackend { service, protocol, port } => {
-                write!(f, "no pod is behind {protocol} {port} of Service {service}")
-            }
-            Note::NotOutside(address) => {
-                write!(
-                    f,
-                    "{address} cannot be an outside address here: not unicast, or of a range that the lab uses"
-                )
-            }
-        }
-    }
 }
 
 /// Why there can be no such lab.
@@ -429,4 +361,126 @@ fn unique_name(names: &mut HashSet<(String, String)>, workload: &Workload, index
     let others = (index..).map(|i| format!("{}-{kind}-{i}", workload.name));
     let mut candidates = std::iter::once(first).chain(others);
     candidates.find(|name| names.insert((workload.namespace.clone(), name.clone()))).unwrap_or_default()
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use ringfence_k8s::ServicePort as K8sServicePort;
+    use ringfence_policy::Labels;
+
+    fn workload(kind: &str, name: &str, replicas: u32) -> Workload {
+        Workload {
+            namespace: "shop".into(),
+            kind: kind.into(),
+            name: name.into(),
+            labels: Labels::from([("app".into(), name.into())]),
+            replicas,
+            ports: vec![],
+            host_network: false,
+            addresses: vec![],
+            node: None,
+            source: None,
+        }
+    }
+
+    fn plan(workloads: Vec<Workload>) -> Plan {
+        let options = Options { outside: vec!["10.96.0.1".parse().unwrap()], ..Options::default() };
+        Plan::new(&Inventory { workloads, ..Inventory::default() }, &options).unwrap()
+    }
+
+    fn placed(plan: &Plan) -> Vec<(&str, usize, String)> {
+        plan.pods.iter().map(|p| (p.name.as_str(), p.node.0, p.addresses[0].to_string())).collect()
+    }
+
+    #[test]
+    fn pods_go_round_the_nodes_and_keep_off_taken_names() {
+        let fixed = Workload { node: Some("node-2".into()), ..workload("Pod", "web-0", 1) };
+        let lost = Workload { node: Some("elsewhere".into()), ..workload("Pod", "lost", 1) };
+        let workloads = vec![workload("Deployment", "web", 5), fixed, lost, workload("DaemonSet", "log", 1)];
+        let plan = plan(workloads);
+        let expect = [
+            ("web-deployment-0", 1, "10.244.2.3"),
+            ("web-1", 0, "10.244.1.3"),
+            ("web-0", 1, "10.244.2.2"),
+            ("lost", 0, "10.244.1.2"),
+            ("log-0", 0, "10.244.1.4"),
+            ("log-1", 1, "10.244.2.4"),
+        ];
+        assert_eq!(placed(&plan), expect.map(|(name, node, address)| (name, node, address.to_owned())));
+        let notes: Vec<String> = plan.notes.iter().map(Note::to_string).collect();
+        assert_eq!(
+            notes,
+            [
+                "shop/lost names node elsewhere, which the lab does not have; placed on another",
+                "shop/web has 2 pods here instead of 5",
+                "10.96.0.1 cannot be an outside address here: not unicast, or of a range that the lab uses",
+            ]
+        );
+    }
+
+    #[test]
+    fn a_workload_that_is_scaled_down_has_no_pod() {
+        assert_eq!(
+            placed(&plan(vec![workload("Deployment", "web", 0), workload("DaemonSet", "log", 0)])),
+            []
+        );
+    }
+
+    #[test]
+    fn a_named_target_is_looked_up_on_each_pod_with_its_protocol() {
+        let port = |name: &str, protocol, port| ContainerPort { name: Some(name.into()), protocol, port };
+        let labelled = |name: &str, port: ContainerPort| {
+            let labels = Labels::from([("tier".into(), "front".into())]);
+            Workload { labels, ports: vec![port], ..workload("Pod", name, 1) }
+        };
+        let inventory = Inventory {
+            workloads: vec![
+                labelled("a", port("http", Protocol::Tcp, 8080)),
+                labelled("b", port("http", Protocol::Tcp, 80)),
+                labelled("c", port("http", Protocol::Udp, 80)),
+                Workload { namespace: "other".into(), ..labelled("d", port("http", Protocol::Tcp, 80)) },
+            ],
+            services: vec![ringfence_k8s::Service {
+                namespace: "shop".into(),
+                name: "front".into(),
+                selector: Some(Labels::from([("tier".into(), "front".into())])),
+                kind: "ClusterIP".into(),
+                headless: false,
+                ports: vec![K8sServicePort {
+                    name: None,
+                    protocol: Protocol::Tcp,
+                    port: 1,
+                    target: TargetPort::Name("http".into()),
+                }],
+                source: None,
+            }],
+            ..Inventory::default()
+        };
+        let plan = Plan::new(&inventory, &Options::default()).unwrap();
+        let backends = vec![(PodId(0), 8080), (PodId(1), 80)];
+        assert_eq!(plan.services[0].ports, [ServicePort { protocol: Protocol::Tcp, port: 1, backends }]);
+        assert_eq!(plan.services[0].pods, [PodId(0), PodId(1), PodId(2)]);
+    }
+
+    #[test]
+    fn impossible_labs_are_refused() {
+        let refuse = |options: Options, replicas| {
+            let workloads = vec![workload("Deployment", "web", replicas)];
+            Plan::new(&Inventory { workloads, ..Inventory::default() }, &options).unwrap_err().to_string()
+        };
+        let nodes = |nodes: &[&str]| nodes.iter().map(|n| (*n).to_owned()).collect();
+        assert_eq!(
+            refuse(Options { nodes: nodes(&[]), ..Options::default() }, 1),
+            "a lab has 1 to 250 nodes, not 0"
+        );
+        assert_eq!(
+            refuse(Options { nodes: nodes(&["a", "a"]), ..Options::default() }, 1),
+            "two nodes are named a"
+        );
+        assert_eq!(
+            refuse(Options { nodes: nodes(&["a"]), max_replicas: 1000, ..Options::default() }, 300),
+            "a would hold more than 250 pods: use more nodes or fewer replicas"
+        );
+    }
 }

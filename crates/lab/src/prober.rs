@@ -345,7 +345,8 @@ fn from_error(error: &io::Error) -> Outcome {
     match error.kind() {
         io::ErrorKind::ConnectionRefused | io::ErrorKind::ConnectionReset => Outcome::Refused,
         io::ErrorKind::HostUnreachable | io::ErrorKind::NetworkUnreachable => Outcome::Unreachable,
-        io::ErrorKind::TimedOut => Outcome::Silent,
+        // Not permitted is what the sender hears of a packet that is dropped in its own namespace.
+        io::ErrorKind::TimedOut | io::ErrorKind::PermissionDenied => Outcome::Silent,
         _ => Outcome::Failed(error.to_string()),
     }
 }

@@ -266,9 +266,9 @@ fn listeners(ports: impl IntoIterator<Item = (Protocol, u16)>, who: &str) -> Vec
 }
 
 fn base_sysctls(dual_stack: bool, rp_filter: &'static str) -> Vec<Sysctl> {
+    // Probes ping without raw sockets, and so can every user of a command in here.
+    let ping = Sysctl { path: "ipv4/ping_group_range".into(), value: "0 2147483647", required: true };
     let mut all = vec![
-        // Probes ping without raw sockets, and so can every user of a command in here.
-        ("ipv4/ping_group_range", "0 2147483647"),
         // A refusal that is held back looks like a denial.
         ("ipv4/icmp_ratelimit", "0"),
         ("ipv4/icmp_msgs_per_sec", "1000000"),
@@ -289,10 +289,95 @@ fn base_sysctls(dual_stack: bool, rp_filter: &'static str) -> Vec<Sysctl> {
     } else {
         all.extend([("ipv6/conf/all/disable_ipv6", "1"), ("ipv6/conf/default/disable_ipv6", "1")]);
     }
-    all.into_iter().map(|(path, value)| Sysctl { path: path.into(), value, required: false }).collect()
+    let all = all.into_iter().map(|(path, value)| Sysctl { path: path.into(), value, required: false });
+    std::iter::once(ping).chain(all).collect()
 }
 
 fn line(text: &mut String, line: std::fmt::Arguments<'_>) {
     // Writing to a String cannot fail.
     let _ = writeln!(text, "{line}");
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::plan::{Node, Pod};
+
+    fn plan() -> Plan {
+        let addresses = |text: &str| text.split(' ').map(|a| a.parse().unwrap()).collect::<Vec<IpAddr>>();
+        let pod = |name: &str, node: usize, host_network: bool, at: &str| Pod {
+            namespace: "shop".into(),
+            name: name.into(),
+            workload: 0,
+            node: NodeId(node),
+            host_network,
+            addresses: addresses(at),
+            ports: vec![ringfence_k8s::ContainerPort { name: None, protocol: Protocol::Tcp, port: 80 }],
+        };
+        Plan {
+            nodes: vec![
+                Node { name: "one".into(), addresses: addresses("172.30.0.2 fd00:172:30::2") },
+                Node { name: "two".into(), addresses: addresses("172.30.0.3 fd00:172:30::3") },
+            ],
+            pods: vec![
+                pod("web", 0, false, "10.244.1.2 fd00:10:244:1::2"),
+                pod("agent", 0, true, "172.30.0.2 fd00:172:30::2"),
+            ],
+            outside: addresses("198.51.100.7 2001:db8::7"),
+            dual_stack: true,
+            ..Plan::default()
+        }
+    }
+
+    #[test]
+    fn a_pod_on_its_nodes_network_has_no_namespace() {
+        let wiring = Wiring::new(&plan());
+        let names: Vec<&str> = wiring.spaces.iter().map(|s| s.name.as_str()).collect();
+        assert_eq!(names, ["fabric", "outside", "one", "two", "shop.web"]);
+        assert_eq!(wiring.pod(PodId(1)), wiring.node(NodeId(0)));
+        let listeners: Vec<&str> =
+            wiring.spaces.iter().flat_map(|s| &s.listeners).map(|l| l.who.as_str()).collect();
+        assert_eq!(listeners, ["outside", "outside", "shop/agent", "shop/web"]);
+    }
+
+    #[test]
+    fn a_node_routes_to_its_pods_the_other_node_and_the_outside() {
+        let wiring = Wiring::new(&plan());
+        let node = &wiring.spaces[2];
+        assert_eq!(node.links, [Link { name: "veth0".into(), to: SpaceId(4) }]);
+        let expect = "link set lo up\n\
+            addr add 169.254.1.1/32 dev lo scope link\n\
+            addr add 172.30.0.2/24 dev eth0\n\
+            addr add fd00:172:30::2/64 dev eth0 nodad\n\
+            addr add fe80::2/64 dev eth0 nodad\n\
+            link set eth0 up\n\
+            route add default via 172.30.0.1\n\
+            route add unreachable 10.244.1.0/24\n\
+            route add default via fd00:172:30::1\n\
+            route add unreachable fd00:10:244:1::/64\n\
+            route add 10.244.2.0/24 via 172.30.0.3\n\
+            route add fd00:10:244:2::/64 via fd00:172:30::3\n\
+            link set veth0 up\n\
+            addr add fe80::1/64 dev veth0 nodad\n\
+            route add 10.244.1.2 dev veth0 src 172.30.0.2\n\
+            route add fd00:10:244:1::2 dev veth0 src fd00:172:30::2\n";
+        assert_eq!(node.ip, expect);
+    }
+
+    #[test]
+    fn the_outside_has_its_addresses_and_a_way_to_every_pod() {
+        let wiring = Wiring::new(&plan());
+        let expect = "link set lo up\n\
+            addr add 172.30.0.1/24 dev eth0\n\
+            addr add fd00:172:30::1/64 dev eth0 nodad\n\
+            addr add fe80::1/64 dev eth0 nodad\n\
+            link set eth0 up\n\
+            route add 10.244.1.0/24 via 172.30.0.2\n\
+            route add fd00:10:244:1::/64 via fd00:172:30::2\n\
+            route add 10.244.2.0/24 via 172.30.0.3\n\
+            route add fd00:10:244:2::/64 via fd00:172:30::3\n\
+            route add local 198.51.100.7 dev lo\n\
+            route add local 2001:db8::7 dev lo\n";
+        assert_eq!(wiring.spaces[OUTSIDE.0].ip, expect);
+    }
 }

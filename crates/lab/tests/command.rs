@@ -3,6 +3,13 @@
 //! This is a program of its own and not a list of `#[test]`s because the lab runs the program again: as the child that
 //! stands before a command, and here also as a lab that gets killed.
 
+#![allow(
+    clippy::unwrap_used,
+    clippy::expect_used,
+    clippy::indexing_slicing,
+    reason = "a test fails by panicking, in its helpers too"
+)]
+
 mod support;
 
 use std::ffi::OsString;

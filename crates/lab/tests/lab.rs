@@ -1,5 +1,12 @@
 //! The lab for real: who answers whom. Needs root.
 
+#![allow(
+    clippy::unwrap_used,
+    clippy::expect_used,
+    clippy::indexing_slicing,
+    reason = "a test fails by panicking, in its helpers too"
+)]
+
 mod support;
 
 use std::net::IpAddr;
@@ -242,7 +249,7 @@ fn empty_manifests() {
     assert_eq!(probe(&lab, &[], |_| true), []);
 }
 
-/// Not a test of right or wrong: how long it takes, for people who look (`--nocapture`).
+/// That nothing gets lost where much is going on; and, for people who look (`--nocapture`), how long it takes.
 #[test]
 fn sixty_pods() {
     if !privileged() {
