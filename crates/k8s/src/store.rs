@@ -32,9 +32,10 @@ impl Store<'_> {
             Lowered::Workload(workload, meta) => (workload.kind.as_str(), meta),
             Lowered::Service(_, meta) => ("Service", meta),
             Lowered::Namespace(_, meta) => ("Namespace", meta),
+            Lowered::Node(_, meta) => ("Node", meta),
             Lowered::Policy(_, meta) => ("NetworkPolicy", meta),
         };
-        let namespace = if kind == "Namespace" { "" } else { &meta.namespace };
+        let namespace = if matches!(kind, "Namespace" | "Node") { "" } else { &meta.namespace };
         let key = (kind.to_owned(), namespace.to_owned(), meta.name.clone());
         if let Some(manifests) = &mut self.manifests {
             let (kind, namespace, name) = key.clone();
@@ -46,6 +47,7 @@ impl Store<'_> {
             Lowered::Workload(workload, _) => place.put(context, &mut self.inventory.workloads, workload),
             Lowered::Service(service, _) => place.put(context, &mut self.inventory.services, service),
             Lowered::Namespace(namespace, _) => place.put(context, &mut self.inventory.namespaces, namespace),
+            Lowered::Node(node, _) => place.put(context, &mut self.inventory.nodes, node),
             Lowered::Policy(policy, _) => place.put(context, &mut self.inventory.policies, policy),
         }
     }
@@ -81,7 +83,7 @@ impl Place<'_> {
             context.warn("duplicate-name", self.span, format!("{called} is written twice, both alike"), help);
         } else {
             let message = format!("{called} is written twice: the later replaces the earlier");
-            context.error("duplicate-name", self.span, message, help);
+            context.warn("duplicate-name", self.span, message, help);
         }
         context.related(first, "the earlier is here");
         *earlier = object;
@@ -107,6 +109,12 @@ impl Alike for Service {
 
 impl Alike for Namespace {
     fn is_like(&self, other: &Namespace) -> bool {
+        self == other
+    }
+}
+
+impl Alike for ringfence_policy::Node {
+    fn is_like(&self, other: &ringfence_policy::Node) -> bool {
         self == other
     }
 }

@@ -375,7 +375,7 @@ fn the_same_name_twice_is_a_loss() {
     assert_eq!(reading.findings.len(), 1);
     assert_eq!(
         finding.to_string(),
-        "two:3:18: error[duplicate-name]: NetworkPolicy default/p is written twice: the later replaces the earlier"
+        "two:3:18: warning[duplicate-name]: NetworkPolicy default/p is written twice: the later replaces the earlier"
     );
     assert_eq!(finding.related[0].0.to_string(), "one:3:18");
 }
@@ -410,7 +410,7 @@ fn kinds_and_versions() {
     check("apiVersion: v1\nkind: NetworkPolicy\n", &["1:13 error unknown-version"], &[]);
     check("apiVersion: networking.k8s.io/v1\nkind: Networkpolicy\n", &["2:7 error unknown-kind"], &[]);
     check("apiVersion: v1\nkind: Deployment\n", &["1:13 error unknown-version"], &[]);
-    check("apiVersion: v1\nkind: Node\n", &[], &["Node"]);
+    check("apiVersion: v1\nkind: ConfigMap\n", &[], &["ConfigMap"]);
     check("foo: bar\n", &["1:1 error not-an-object"], &[]);
     check("kind: Pod\nmetadata: {name: a}\n", &["1:1 error not-an-object"], &[]);
     check("apiVersion: v1\n", &["1:1 error not-an-object"], &[]);

@@ -13,12 +13,15 @@ use ringfence_policy::{Because, End, Engine, PodId, Side};
 fn every_spec_holds() {
     let folder = Path::new(env!("CARGO_MANIFEST_DIR")).join("../../specs");
     let mut files: Vec<PathBuf> = fs::read_dir(folder).unwrap().map(|e| e.unwrap().path()).collect();
-    files.retain(|f| f.extension().is_some_and(|e| e == "md") && f.file_name().is_some_and(|n| n != "README.md"));
+    files.retain(|f| {
+        f.extension().is_some_and(|e| e == "md") && f.file_name().is_some_and(|n| n != "README.md")
+    });
     files.sort();
     let (mut cases, mut wrong) = (0, Vec::new());
     for file in &files {
         let name = file.file_name().unwrap().to_string_lossy().into_owned();
-        let parsed = spec::parse(&fs::read_to_string(file).unwrap()).unwrap_or_else(|e| panic!("{name}: {e}"));
+        let parsed =
+            spec::parse(&fs::read_to_string(file).unwrap()).unwrap_or_else(|e| panic!("{name}: {e}"));
         for case in parsed {
             cases += 1;
             wrong.extend(run(&case).into_iter().map(|e| format!("{name}:{}: {}: {e}", case.line, case.name)));
@@ -64,7 +67,8 @@ fn holds(engine: &Engine, sides: [&Side; 2], expect: &Verdict) -> bool {
                 && by.iter().all(|name| {
                     sides.iter().any(|side| match &side.because {
                         Because::Rule(rule) => {
-                            (policy_name(rule.policy), rule.egress, rule.rule) == (&name.policy, name.egress, name.rule)
+                            (policy_name(rule.policy), rule.egress, rule.rule)
+                                == (&name.policy, name.egress, name.rule)
                         }
                         _ => false,
                     })
@@ -130,7 +134,9 @@ fn ends(engine: &Engine, place: &Place) -> Result<Vec<End>, String> {
                 .filter(|(_, p)| {
                     p.namespace == *namespace
                         && (p.workload.name == *name || p.name == *name)
-                        && kind.as_ref().is_none_or(|k| p.workload.kind == *k || (k == "Pod" && p.name == *name))
+                        && kind
+                            .as_ref()
+                            .is_none_or(|k| p.workload.kind == *k || (k == "Pod" && p.name == *name))
                 })
                 .map(|(id, _)| End::Pod(PodId(id)))
                 .collect();

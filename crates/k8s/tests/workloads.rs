@@ -274,7 +274,7 @@ metadata: {name: a, labels: {team: w}}
     let reading = reading(text);
     assert_eq!(
         found(&reading),
-        ["4:39 warning namespace-name-label", "8:18 error duplicate-name", "14:52 error invalid-name",]
+        ["4:39 warning namespace-name-label", "8:18 warning duplicate-name", "14:52 error invalid-name",]
     );
     let names: Vec<(String, usize)> =
         reading.inventory.world().namespaces.iter().map(|n| (n.name.clone(), n.labels.len())).collect();

@@ -208,10 +208,13 @@ impl Plan {
         let mut on_node = vec![0usize; self.nodes.len()];
         let mut next = 0;
         // Bare pods first: their names are given, a controller's pods take what is left.
-        let (bare, made): (Vec<_>, Vec<_>) =
-            inventory.workloads.iter().enumerate().partition(|(_, w)| w.kind == "Pod");
+        let (bare, made): (Vec<_>, Vec<_>) = inventory
+            .pods()
+            .into_iter()
+            .partition(|(i, _)| inventory.workloads.get(*i).is_some_and(|w| w.kind == "Pod"));
         let mut pods = Vec::new();
-        for (index, workload) in bare.into_iter().chain(made) {
+        for (index, _) in bare.into_iter().chain(made) {
+            let Some(workload) = inventory.workloads.get(index) else { continue };
             let full_name = format!("{}/{}", workload.namespace, workload.name);
             let wanted = workload.node.as_ref().and_then(|w| self.nodes.iter().position(|n| n.name == *w));
             if let (Some(node), None) = (&workload.node, wanted) {

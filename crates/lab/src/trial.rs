@@ -2,6 +2,7 @@
 //!
 //! The engine is asked by address, as a packet would be judged; nothing is decided here.
 
+use std::collections::BTreeMap;
 use std::net::IpAddr;
 
 use ringfence_k8s::Inventory;
@@ -18,19 +19,15 @@ impl Plan {
             name: n.name.clone(),
             addresses: n.addresses.clone(),
         });
+        let models: BTreeMap<usize, Pod> = inventory.pods().into_iter().collect();
         let pods = self.pods.iter().filter_map(|pod| {
-            let workload = inventory.workloads.get(pod.workload)?;
             Some(Pod {
-                namespace: pod.namespace.clone(),
                 name: pod.name.clone(),
-                workload: ringfence_policy::Workload { kind: workload.kind.clone(), name: workload.name.clone() },
                 count: 1,
-                labels: workload.labels.clone(),
                 // A pod on its node's network is its node's address, and the node has that already.
                 addresses: if pod.host_network { Vec::new() } else { pod.addresses.clone() },
-                named_ports: workload.named_ports(),
-                host_network: pod.host_network,
                 node: self.node(pod.node).map(|n| n.name.clone()),
+                ..models.get(&pod.workload)?.clone()
             })
         });
         World {
