@@ -4,8 +4,8 @@ pub mod abi;
 pub mod image;
 mod naming;
 pub mod plan;
-pub mod tables;
+pub mod mirror;
 
 pub use image::{Image, NodeView};
 pub use plan::{PlanError, Planner};
-pub use tables::{Fate, Packet, Passage, Tables};
+pub use mirror::{Fate, Packet, Passage, Tables};

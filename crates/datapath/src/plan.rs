@@ -18,7 +18,7 @@ use thiserror::Error;
 
 use crate::abi::{Address, EndValue, EndpointWord, Op, PortMapKey, PortMapValue, Prefix, SLOTS};
 use crate::image::Image;
-use crate::tables::{Tables, longest};
+use crate::mirror::{Tables, longest};
 
 /// Why there is no plan.
 #[derive(Debug, Error, PartialEq, Eq)]
