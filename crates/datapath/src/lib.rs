@@ -1,3 +1,8 @@
 //! The kernel's half of Ringfence: its tables as values, and the program that decides by them.
 
 pub mod abi;
+pub mod event;
+pub mod kernel;
+pub mod options;
+mod sys;
+pub mod tables;
