@@ -45,7 +45,7 @@ pub enum Error {
         "could not attach at {hook:?} for {family:?}; is the kernel's module for defragmentation missing?"
     )]
     Attach { hook: Hook, family: Family, source: libbpf_rs::Error },
-    #[error("could not try a packet of {length} bytes (the kernel wants 20 or more)")]
+    #[error("could not try a packet of {length} bytes (the kernel wants 20, for IPv6 mostly 40)")]
     TestRun { length: usize, source: libbpf_rs::Error },
     #[error("could not read table {table}")]
     Read { table: Table, source: io::Error },
@@ -128,11 +128,14 @@ impl Kernel {
         packet: &[u8],
         times: u32,
     ) -> Result<(bool, Duration), Error> {
-        // The beginning of `struct nf_hook_state`; the kernel fills the rest with zeros.
-        let mut state = [hook as u8, family as u8];
+        // `struct nf_hook_state`: hook, family, and pointers that are null.
+        let mut state = [0; 48];
+        state[0] = hook as u8;
+        state[1] = family as u8;
+        let frame = test_frame(hook, family, packet);
         let input = ProgramInput {
             context_in: Some(&mut state),
-            data_in: Some(packet),
+            data_in: Some(&frame),
             repeat: times,
             ..Default::default()
         };
@@ -253,6 +256,21 @@ pub struct Counters {
     pub events_lost: u64,
     /// Flows that found no room; their events are not limited.
     pub flows_lost: u64,
+}
+
+/// Except at LOCAL_OUT the kernel takes an Ethernet header off before it calls the program: `bpf_prog_test_run_nf()` in
+/// <https://github.com/torvalds/linux/blob/v6.18/net/bpf/test_run.c>.
+fn test_frame(hook: Hook, family: Family, packet: &[u8]) -> Vec<u8> {
+    let mut frame = Vec::with_capacity(14 + packet.len());
+    if hook != Hook::LocalOut {
+        frame.extend([0; 12]);
+        frame.extend(match family {
+            Family::V4 => [0x08, 0x00],
+            Family::V6 => [0x86, 0xdd],
+        });
+    }
+    frame.extend(packet);
+    frame
 }
 
 fn configure(open: &mut OpenObject, options: &Options) -> Result<(), Error> {
