@@ -408,7 +408,7 @@ pub struct FlowKey {
     pub port: u16,
     /// The protocol's number.
     pub protocol: u8,
-    /// Verdict in bit 0, direction in the bits above.
+    /// Bit 0: allowed. Bits 1 to 3: whose sides it was told from, egress, ingress, neither.
     pub outcome: u8,
 }
 
@@ -438,8 +438,8 @@ pub struct FlowValue {
     pub last_seen_ns: u64,
     /// When the last event was sent.
     pub last_event_ns: u64,
-    /// Packets since then.
-    pub suppressed: u64,
+    /// Packets up to then.
+    pub told: u64,
 }
 
 /// An event as the kernel writes it. [`crate::event`] reads it.

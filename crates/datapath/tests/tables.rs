@@ -162,11 +162,11 @@ fn events_of_a_flow_are_limited_and_counted() {
         destination: Address::v4(10, 0, 0, 1),
         port: 80,
         protocol: 6,
-        outcome: 0b11,
+        outcome: 0b101,
     };
     assert_eq!(flows.len(), 1);
     let flow = flows[&key];
-    assert_eq!((flow.packets, flow.bytes, flow.suppressed), (5, 200, 4));
+    assert_eq!((flow.packets, flow.bytes, flow.told), (5, 200, 1));
     // Another port is another flow.
     let other = Packet::tcp("192.0.2.1", "10.0.0.1", 81).bytes();
     assert_eq!(events_of(&kernel, Hook::Forward, &other).1.len(), 1);

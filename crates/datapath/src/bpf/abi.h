@@ -85,7 +85,7 @@ struct flow_key {
 	struct address destination;
 	__u16 port;
 	__u8 protocol;
-	__u8 outcome; /* verdict in bit 0, direction above */
+	__u8 outcome; /* bit 0: allowed; bits 1 to 3: egress, ingress, no direction */
 } __attribute__((packed, aligned(4)));
 _Static_assert(sizeof(struct flow_key) == 36, "flow_key");
 
@@ -94,7 +94,7 @@ struct flow_value {
 	__u64 bytes;
 	__u64 last_seen_ns;
 	__u64 last_event_ns;
-	__u64 suppressed;
+	__u64 told; /* packets up to the last event */
 };
 _Static_assert(sizeof(struct flow_value) == 40, "flow_value");
 

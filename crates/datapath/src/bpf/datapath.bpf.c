@@ -151,7 +151,7 @@ static __always_inline void decide_side(struct side *side, const struct address_
 static __always_inline int drop(const struct packet *packet, const struct side *side)
 {
 	count_denial(side->reason);
-	report(packet, side);
+	report(packet, side, 0);
 	return NF_DROP;
 }
 
@@ -190,7 +190,7 @@ int ringfence(struct bpf_nf_ctx *ctx)
 			egress.verdict = 1;
 			egress.reason = ITSELF;
 			count(COUNT_ALLOWED);
-			report(&packet, &egress);
+			report(&packet, &egress, 0);
 		}
 		return NF_ACCEPT;
 	}
@@ -227,11 +227,12 @@ int ringfence(struct bpf_nf_ctx *ctx)
 	}
 
 	/* A connection between two of this node's pods is told once from each side, as it is between two nodes. */
-	if (egress.verdict | ingress.verdict)
-		count(COUNT_ALLOWED);
+	if (!(egress.verdict | ingress.verdict))
+		return NF_ACCEPT;
+	count(COUNT_ALLOWED);
 	if (egress.verdict)
-		report(&packet, &egress);
-	if (ingress.verdict)
-		report(&packet, &ingress);
+		report(&packet, &egress, ingress.verdict ? &ingress : 0);
+	else
+		report(&packet, &ingress, 0);
 	return NF_ACCEPT;
 }

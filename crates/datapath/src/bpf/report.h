@@ -47,22 +47,34 @@ static __always_inline int send_event(const struct packet *packet, const struct 
 	return 1;
 }
 
+/* One event for each side; whether all of them were sent. */
+static __always_inline int send_events(const struct packet *packet, const struct side *one, const struct side *other,
+				       __u64 now, __u64 suppressed)
+{
+	int sent = send_event(packet, one, now, suppressed);
+
+	return (!other || send_event(packet, other, now, suppressed)) && sent;
+}
+
 /*
+ * Tells of one side's decision, or of two that agree: `other` is null or has the same verdict. Both share the flow,
+ * and with it the limit.
+ *
  * The flow's numbers are shared by all CPUs, and an element may be recycled for another flow meanwhile: then a
- * number is off by one packet, and no decision depends on it.
+ * number is off by a packet, and no decision depends on it.
  */
-static __noinline int report(const struct packet *packet, const struct side *side)
+static __always_inline void report(const struct packet *packet, const struct side *one, const struct side *other)
 {
 	struct flow_key key = {
 		.source = packet->source,
 		.destination = packet->destination,
 		.port = packet->destination_port,
 		.protocol = packet->protocol,
-		.outcome = side->verdict | side->direction << 1,
+		.outcome = one->verdict | 2 << one->direction | (other ? 2 << other->direction : 0),
 	};
 	struct flow_value *flow = bpf_map_lookup_elem(&flows, &key);
 	__u64 now = bpf_ktime_get_ns();
-	__u64 last, suppressed;
+	__u64 last, packets, told;
 
 	if (!flow) {
 		struct flow_value fresh = {
@@ -72,26 +84,23 @@ static __noinline int report(const struct packet *packet, const struct side *sid
 			.last_event_ns = now,
 		};
 
-		fresh.suppressed = !send_event(packet, side, now, 0);
+		fresh.told = send_events(packet, one, other, now, 0);
 		if (bpf_map_update_elem(&flows, &key, &fresh, BPF_NOEXIST))
 			count(COUNT_FLOWS_LOST);
-		return 0;
+		return;
 	}
-	__sync_fetch_and_add(&flow->packets, 1);
+	packets = __sync_fetch_and_add(&flow->packets, 1) + 1;
 	__sync_fetch_and_add(&flow->bytes, packet->size);
 	WRITE_ONCE(flow->last_seen_ns, now);
 
 	/* Signed: another CPU may have been here a moment later. */
 	last = READ_ONCE(flow->last_event_ns);
 	if ((__s64)(now - last) < (__s64)event_interval_ns ||
-	    __sync_val_compare_and_swap(&flow->last_event_ns, last, now) != last) {
-		__sync_fetch_and_add(&flow->suppressed, 1);
-		return 0;
-	}
-	suppressed = __sync_lock_test_and_set(&flow->suppressed, 0);
-	if (!send_event(packet, side, now, suppressed))
-		__sync_fetch_and_add(&flow->suppressed, suppressed + 1);
-	return 0;
+	    __sync_val_compare_and_swap(&flow->last_event_ns, last, now) != last)
+		return;
+	told = READ_ONCE(flow->told);
+	if (send_events(packet, one, other, now, packets > told ? packets - told - 1 : 0))
+		WRITE_ONCE(flow->told, packets);
 }
 
 static __always_inline void count_denial(__u8 reason)
