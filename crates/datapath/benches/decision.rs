@@ -1,6 +1,7 @@
 //! What one decision takes, with the rows of 10 and of 10,000 policies: the target is half a microsecond for a new
 //! connection, its counters and its flow included, and no more for many policies than for few. The kernel repeats
-//! one packet and takes the time itself; events are limited as they are by default.
+//! one packet and takes the time itself; events are limited as they are by default. What is told is the best of many
+//! runs: whatever else the machine does only ever adds.
 
 use std::process::ExitCode;
 use std::time::Duration;
@@ -13,7 +14,8 @@ use ringfence_datapath::kernel::{Error, Kernel};
 use ringfence_datapath::options::Options;
 use ringfence_datapath::tables::ApplyError;
 
-const REPEATS: u32 = 2_000_000;
+const RUNS: u32 = 30;
+const REPEATS: u32 = 100_000;
 
 #[derive(Debug, thiserror::Error)]
 enum Failure {
@@ -25,13 +27,13 @@ enum Failure {
 
 fn main() -> ExitCode {
     // `cargo test --benches` asks only whether it runs.
-    let repeats = if std::env::args().any(|argument| argument == "--test") { 1 } else { REPEATS };
+    let runs = if std::env::args().any(|argument| argument == "--test") { 1 } else { RUNS };
     if !nix::unistd::geteuid().is_root() {
         eprintln!("skipped: needs root");
         return ExitCode::SUCCESS;
     }
     for policies in [10, 10_000] {
-        if let Err(error) = measure(policies, repeats) {
+        if let Err(error) = measure(policies, runs) {
             eprintln!("{error}: {error:?}");
             return ExitCode::FAILURE;
         }
@@ -39,7 +41,7 @@ fn main() -> ExitCode {
     ExitCode::SUCCESS
 }
 
-fn measure(policies: u32, repeats: u32) -> Result<(), Failure> {
+fn measure(policies: u32, runs: u32) -> Result<(), Failure> {
     let mut kernel = Kernel::load(&Options::default())?;
     let start = std::time::Instant::now();
     let ops = rows(policies);
@@ -61,8 +63,8 @@ fn measure(policies: u32, repeats: u32) -> Result<(), Failure> {
         ("neither end is local", tcp(outside, peer, 80)),
     ];
     for (name, packet) in cases {
-        let (allowed, limited) = kernel.test_run_repeated(Hook::Forward, Family::V4, &packet, repeats)?;
-        let (_, every) = every_event.test_run_repeated(Hook::Forward, Family::V4, &packet, repeats)?;
+        let (allowed, limited) = best(&kernel, &packet, runs)?;
+        let (_, every) = best(&every_event, &packet, runs)?;
         println!(
             "  {name:<24} {:<5} {:>4} ns (ring full, an attempt for each packet: {:>4} ns)",
             if allowed { "pass" } else { "drop" },
@@ -71,6 +73,15 @@ fn measure(policies: u32, repeats: u32) -> Result<(), Failure> {
         );
     }
     Ok(())
+}
+
+fn best(kernel: &Kernel, packet: &[u8], runs: u32) -> Result<(bool, Duration), Error> {
+    let mut best = (false, Duration::MAX);
+    for _ in 0..runs {
+        let (allowed, mean) = kernel.test_run_repeated(Hook::Forward, Family::V4, packet, REPEATS)?;
+        best = (allowed, best.1.min(mean));
+    }
+    Ok(best)
 }
 
 /// For every policy an identity with its peer, a block of addresses, a rule and a port map of eight rows; all of

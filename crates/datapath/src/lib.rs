@@ -3,6 +3,7 @@
 pub mod abi;
 pub mod conntrack;
 pub mod event;
+mod grace;
 pub mod kernel;
 pub mod options;
 pub mod requirements;

@@ -3,16 +3,16 @@
 
 use std::collections::BTreeMap;
 use std::io;
-use std::os::fd::{AsFd, AsRawFd};
 use std::time::{Duration, Instant};
 
-use libbpf_rs::{MapCore, MapHandle, MapType, Object};
+use libbpf_rs::{MapCore, Object};
 use nix::errno::Errno;
 use zerocopy::{FromBytes, IntoBytes};
 
 use crate::abi::{
     Address, AddressValue, EndpointValue, FlowKey, FlowValue, Op, PortMapKey, PortMapValue, Prefix, RuleKey,
 };
+use crate::grace::Grace;
 use crate::kernel::Error;
 use crate::options::{Options, Table};
 use crate::sys::RawMap;
@@ -24,7 +24,7 @@ const NOEXIST: u64 = 1;
 /// Rows written by one call into the kernel.
 const BATCH: usize = 1024;
 
-/// What [`Tables::apply`] did.
+/// What [`Kernel::apply`](crate::kernel::Kernel::apply) did.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 pub struct Applied {
     /// Operations, all of them.
@@ -349,34 +349,5 @@ impl Batch {
         self.places.push(at);
         self.keys.extend(row.key);
         self.values.extend(row.value);
-    }
-}
-
-/// Waits until every packet that was under way has been decided. The kernel does this before it returns from a
-/// change of a map of maps, so that whoever made the change may rely on it: `maybe_wait_bpf_programs()` in
-/// <https://github.com/torvalds/linux/blob/v6.18/kernel/bpf/syscall.c>. `membarrier(MEMBARRIER_CMD_GLOBAL)` would
-/// not do: it is refused with `nohz_full`, and waits for nothing on a single CPU.
-#[derive(Debug)]
-struct Grace {
-    outer: RawMap,
-    inner: MapHandle,
-}
-
-impl Grace {
-    fn new() -> io::Result<Self> {
-        let options = libbpf_rs::libbpf_sys::bpf_map_create_opts {
-            sz: size_of::<libbpf_rs::libbpf_sys::bpf_map_create_opts>()
-                .try_into()
-                .map_err(io::Error::other)?,
-            ..Default::default()
-        };
-        let inner = MapHandle::create(MapType::Array, Some("rf_grace_inner"), 4, 4, 1, &options)
-            .map_err(io::Error::other)?;
-        Ok(Self { outer: RawMap::array_of_maps(&inner)?, inner })
-    }
-
-    fn wait(&self) -> io::Result<()> {
-        let inner = self.inner.as_fd().as_raw_fd();
-        self.outer.update(0u32.as_bytes(), inner.as_bytes(), ANY)
     }
 }

@@ -1,5 +1,13 @@
 //! What the program decides, by rows written by hand.
 
+#![allow(
+    clippy::unwrap_used,
+    clippy::expect_used,
+    clippy::panic,
+    clippy::indexing_slicing,
+    reason = "what fails here fails the test"
+)]
+
 mod support;
 
 use ringfence_datapath::abi::{

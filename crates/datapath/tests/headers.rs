@@ -1,6 +1,14 @@
 //! What the program makes of headers: the right ports behind options and extensions, and never a packet let through
 //! to an isolated endpoint because it could not be read.
 
+#![allow(
+    clippy::unwrap_used,
+    clippy::expect_used,
+    clippy::panic,
+    clippy::indexing_slicing,
+    reason = "what fails here fails the test"
+)]
+
 mod support;
 
 use ringfence_datapath::abi::{EndpointWord, Op, PortMapKey, PortMapValue};

@@ -1,6 +1,7 @@
 //! What the kernel tests share: packets made by hand, and a program with a few rows to try them on.
 #![allow(dead_code, reason = "each test file uses a part")]
 
+pub(crate) mod netns;
 pub(crate) mod packet;
 
 use std::net::IpAddr;
