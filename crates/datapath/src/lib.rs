@@ -9,3 +9,4 @@ pub mod options;
 pub mod requirements;
 mod sys;
 pub mod tables;
+mod words;

@@ -1,5 +1,5 @@
 //! The BPF map calls that `libbpf-rs` wraps without their error number or their count: a full table must be told
-//! from other failures, and a dump must tell its end from an error. The only `unsafe` of this crate.
+//! from other failures, and a dump must tell its end from an error.
 #![expect(unsafe_code, reason = "the C functions of libbpf")]
 
 use std::ffi::c_void;

@@ -10,12 +10,14 @@ use nix::errno::Errno;
 use zerocopy::{FromBytes, IntoBytes};
 
 use crate::abi::{
-    Address, AddressValue, EndpointValue, FlowKey, FlowValue, Op, PortMapKey, PortMapValue, Prefix, RuleKey,
+    Address, AddressValue, EndpointValue, EndpointWord, FlowKey, FlowValue, Op, PortMapKey, PortMapValue,
+    Prefix, RuleKey,
 };
 use crate::grace::Grace;
 use crate::kernel::Error;
 use crate::options::{Options, Table};
 use crate::sys::RawMap;
+use crate::words::Words;
 
 /// `BPF_ANY` and `BPF_NOEXIST` of `include/uapi/linux/bpf.h`.
 const ANY: u64 = 0;
@@ -112,6 +114,8 @@ pub struct Usage {
 #[derive(Debug)]
 pub(crate) struct Tables {
     maps: Vec<(Table, RawMap, u32)>,
+    peers: Words,
+    endpoints: Words,
     grace: Grace,
 }
 
@@ -126,7 +130,15 @@ impl Tables {
             let raw = RawMap::new(&map).map_err(|source| Error::Read { table, source })?;
             maps.push((table, raw, options.entries(table)));
         }
-        Ok(Self { maps, grace: Grace::new().map_err(|source| Error::Grace { source })? })
+        let words = |wanted: Table| {
+            let (_, map, rows) = maps
+                .iter()
+                .find(|(table, ..)| *table == wanted)
+                .ok_or(Error::NotInObject { name: wanted.name() })?;
+            Words::new(map, *rows).map_err(|source| Error::Read { table: wanted, source })
+        };
+        let (peers, endpoints) = (words(Table::Peers)?, words(Table::Endpoints)?);
+        Ok(Self { maps, peers, endpoints, grace: Grace::new().map_err(|source| Error::Grace { source })? })
     }
 
     pub(crate) fn apply(&mut self, ops: &[Op]) -> Result<Applied, ApplyError> {
@@ -152,18 +164,15 @@ impl Tables {
     }
 
     pub(crate) fn dump(&self) -> Result<Dump, Error> {
-        let mut dump = Dump {
+        Ok(Dump {
             addresses: self.rows(Table::Addresses)?,
-            peers: self.rows(Table::Peers)?,
-            endpoints: self.rows(Table::Endpoints)?,
+            peers: self.peers.iter().filter(|(_, words)| *words != [0; 2]).collect(),
+            endpoints: self.endpoints.iter().filter(|(_, words)| *words != [0; 2]).map(endpoint).collect(),
             cidrs: self.rows(Table::Cidrs)?,
             ranges: self.rows(Table::Ranges)?,
             rules: self.rows(Table::Rules)?,
             portmaps: self.rows(Table::PortMaps)?,
-        };
-        dump.peers.retain(|_, identity| *identity != [0; 2]);
-        dump.endpoints.retain(|_, value| *value != EndpointValue::default());
-        Ok(dump)
+        })
     }
 
     pub(crate) fn flows(&self) -> Result<BTreeMap<FlowKey, FlowValue>, Error> {
@@ -173,11 +182,17 @@ impl Tables {
     pub(crate) fn usage(&self) -> Result<Vec<Usage>, Error> {
         let mut usage = Vec::new();
         for (table, map, size) in &self.maps {
-            let is_array = matches!(table, Table::Peers | Table::Endpoints);
-            let mut rows = 0u32;
-            self.each(*table, map, |_, value| {
-                rows += u32::from(!is_array || value.iter().any(|byte| *byte != 0));
-            })?;
+            let used = |words: &Words| words.iter().filter(|(_, words)| *words != [0; 2]).count();
+            let rows = match table {
+                Table::Peers => used(&self.peers),
+                Table::Endpoints => used(&self.endpoints),
+                _ => {
+                    let mut rows = 0;
+                    self.each(*table, map, |_, _| rows += 1)?;
+                    rows
+                }
+            };
+            let rows = u32::try_from(rows).unwrap_or(u32::MAX);
             usage.push(Usage { table: *table, rows, size: *size });
         }
         Ok(usage)
@@ -194,18 +209,35 @@ impl Tables {
             Op::DeleteAddress { address } => self.delete(at, Table::Addresses, address.as_bytes()),
             Op::DeleteCidr { prefix } => self.delete(at, Table::Cidrs, prefix.as_bytes()),
             Op::DeleteRange { prefix } => self.delete(at, Table::Ranges, prefix.as_bytes()),
-            Op::PutEndpoint { index, word } if *index != 0 => {
-                self.update(at, Table::Endpoints, index.as_bytes(), word.as_bytes(), ANY)
+            Op::PutPeer { index, identity } => self.store(at, Table::Peers, &self.peers, *index, *identity),
+            Op::PutEndpoint { index: 0, .. } => Err(ApplyError::Index { table: Table::Endpoints, at }),
+            Op::PutEndpoint { index, word } => {
+                self.store(at, Table::Endpoints, &self.endpoints, *index, [word.ingress.0, word.egress.0])
             }
-            Op::PutEndpoint { .. } => Err(ApplyError::Index { table: Table::Endpoints, at }),
             Op::Grace => {
                 let start = Instant::now();
                 self.grace.wait().map_err(|source| ApplyError::Grace { at, source })?;
                 applied.grace += start.elapsed();
                 Ok(())
             }
-            Op::PutPortMap { .. } | Op::PutPeer { .. } | Op::PutCidr { .. } | Op::PutRange { .. } => Ok(()),
+            // Rows for a batch.
+            Op::PutPortMap { .. } | Op::PutCidr { .. } | Op::PutRange { .. } => Ok(()),
         }
+    }
+
+    fn store(
+        &self,
+        at: usize,
+        table: Table,
+        words: &Words,
+        index: u32,
+        row: [u64; 2],
+    ) -> Result<(), ApplyError> {
+        if words.store(index, row) {
+            return Ok(());
+        }
+        let (_, size) = self.map(table, at)?;
+        Err(ApplyError::Full { table, size, at })
     }
 
     /// Writes a row that must not be there with another value.
@@ -238,7 +270,7 @@ impl Tables {
             let Err(source) = map.update(key, value, flags) else { return Ok(()) };
             attempts += 1;
             match source.raw_os_error().map(Errno::from_raw) {
-                // A hash table and an array say the former, a trie the latter.
+                // A hash table says the former, a trie the latter.
                 Some(Errno::E2BIG | Errno::ENOSPC) => return Err(ApplyError::Full { table, size, at }),
                 // The allocator behind tables without preallocation refills itself from an interrupt, and a burst
                 // can be faster: https://lore.kernel.org/bpf/20220902211058.60789-1-alexei.starovoitov@gmail.com/
@@ -309,6 +341,10 @@ impl Tables {
     }
 }
 
+fn endpoint((index, [ingress, egress]): (u32, [u64; 2])) -> (u32, EndpointValue) {
+    (index, EndpointValue { ingress: EndpointWord(ingress), egress: EndpointWord(egress) })
+}
+
 /// A row that may be written over in place, in a table that takes many at once.
 struct Row {
     table: Table,
@@ -322,7 +358,6 @@ impl Row {
             |table, key: &[u8], value: &[u8]| Some(Self { table, key: key.into(), value: value.into() });
         match op {
             Op::PutPortMap { key, value } => row(Table::PortMaps, key.as_bytes(), value.as_bytes()),
-            Op::PutPeer { index, identity } => row(Table::Peers, index.as_bytes(), identity.as_bytes()),
             Op::PutCidr { prefix, identity } => row(Table::Cidrs, prefix.as_bytes(), identity.as_bytes()),
             Op::PutRange { prefix, flags } => row(Table::Ranges, prefix.as_bytes(), flags.as_bytes()),
             _ => None,

@@ -16,6 +16,7 @@
 #define BPF_MAP_TYPE_RINGBUF 27
 #define BPF_NOEXIST 1
 #define BPF_F_NO_PREALLOC 1
+#define BPF_F_MMAPABLE (1 << 10)
 
 /* bpf_helpers.h declares its helpers with these. */
 struct bpf_map;

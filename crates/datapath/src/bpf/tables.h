@@ -2,7 +2,8 @@
 /*
  * The tables. Their sizes are set by the loader; those here are only for looking at the object.
  *
- * Tables without preallocation take memory only for the rows they hold.
+ * Tables without preallocation take memory only for the rows they hold. The arrays are mapped by the loader, which
+ * changes each word by one store.
  */
 #pragma once
 
@@ -22,6 +23,7 @@ struct {
 struct {
 	__uint(type, BPF_MAP_TYPE_ARRAY);
 	__uint(max_entries, 1);
+	__uint(map_flags, BPF_F_MMAPABLE);
 	__type(key, __u32);
 	__type(value, struct identities);
 } peers SEC(".maps");
@@ -29,6 +31,7 @@ struct {
 struct {
 	__uint(type, BPF_MAP_TYPE_ARRAY);
 	__uint(max_entries, 1);
+	__uint(map_flags, BPF_F_MMAPABLE);
 	__type(key, __u32);
 	__type(value, struct endpoint);
 } endpoints SEC(".maps");
