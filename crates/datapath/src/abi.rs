@@ -98,6 +98,14 @@ pub enum Op {
     Grace,
 }
 
+impl Op {
+    /// Whether this is the operation from which on the new world is in force.
+    #[must_use]
+    pub fn is_switch(&self) -> bool {
+        matches!(self, Self::Activate { .. })
+    }
+}
+
 /// An unknown address in this block is denied: it can only be a pod that was not announced yet, or is gone.
 pub const RANGE_PODS: u32 = 1;
 /// This block lies inside a range of pods but is not pods: the node's own gateway address, for one.
@@ -412,7 +420,7 @@ pub struct FlowKey {
     pub port: u16,
     /// The protocol's number.
     pub protocol: u8,
-    /// Verdict in bit 0, direction in the bits above.
+    /// Bit 0: allowed. Bits 1 to 3: whose sides it was told from, egress, ingress, neither.
     pub outcome: u8,
 }
 
@@ -442,8 +450,8 @@ pub struct FlowValue {
     pub last_seen_ns: u64,
     /// When the last event was sent.
     pub last_event_ns: u64,
-    /// Packets since then.
-    pub suppressed: u64,
+    /// Packets up to then.
+    pub told: u64,
 }
 
 /// An event as the kernel writes it. [`crate::event`] reads it.

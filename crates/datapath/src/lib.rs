@@ -1,11 +1,27 @@
 //! The kernel's half of Ringfence: its tables as values, and the program that decides by them.
+//!
+//! From an engine to the kernel: [`Image`] is what a node's tables must say, [`Planner`] finds the operations that lead
+//! there, [`Kernel`] carries them out. [`Tables`] mirrors what the kernel holds and looks packets up as the program does.
+//! Nothing here decides: every row is an answer of the engine.
 
 pub mod abi;
+pub mod conntrack;
+pub mod event;
+mod grace;
 pub mod image;
-mod naming;
-pub mod plan;
+pub mod kernel;
 pub mod mirror;
+mod naming;
+pub mod options;
+pub mod plan;
+pub mod requirements;
+mod sys;
+pub mod tables;
+mod words;
 
 pub use image::{Image, NodeView};
+pub use kernel::{Error, Kernel};
+pub use mirror::{Fate, Packet, Tables};
+pub use options::Options;
 pub use plan::{PlanError, Planner};
-pub use mirror::{Fate, Packet, Passage, Tables};
+pub use tables::ApplyError;

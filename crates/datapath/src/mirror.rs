@@ -10,6 +10,7 @@ use crate::abi::{
     Address, EndValue, EndpointWord, IDENTITY_UNMATCHED, Op, PROTOCOLS_WITH_PORTS, PortMapKey, PortMapValue,
     Prefix, RANGE_PODS, RuleKey, SLOTS,
 };
+use crate::event::Hook;
 
 /// What the kernel holds.
 #[derive(Debug, Clone, Default, PartialEq, Eq)]
@@ -30,22 +31,11 @@ pub struct Tables {
     pub portmaps: BTreeMap<PortMapKey, PortMapValue>,
 }
 
-/// Where in its node's stack a packet is seen.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash)]
-pub enum Passage {
-    /// On its way through the node: from or to a pod.
-    Forward,
-    /// To the node itself.
-    LocalIn,
-    /// From the node itself.
-    LocalOut,
-}
-
 /// A packet of a new connection, as the look-up sees it.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub struct Packet {
     /// Where it is seen.
-    pub passage: Passage,
+    pub hook: Hook,
     /// Its source.
     pub source: IpAddr,
     /// Its destination, after a Service's translation.
@@ -121,7 +111,7 @@ impl Tables {
             return Fate::Itself;
         }
         let mut fate = Fate::Open;
-        if packet.passage != Passage::LocalOut {
+        if packet.hook != Hook::LocalOut {
             if egress.is_isolated() {
                 match self.decide(egress, self.identity(destination, slot), packet) {
                     Fate::Allowed { rule } => fate = Fate::Allowed { rule },
@@ -131,17 +121,14 @@ impl Tables {
                 return Fate::UnknownEndpoint;
             }
         }
-        if packet.passage != Passage::LocalIn {
-            if ingress.is_present() && packet.passage == Passage::LocalOut {
+        if packet.hook != Hook::LocalIn {
+            if ingress.is_present() && packet.hook == Hook::LocalOut {
                 return Fate::OwnNode;
             }
             if ingress.is_isolated() {
                 return self.decide(ingress, self.identity(source, slot), packet);
             }
-            if !ingress.is_present()
-                && packet.passage == Passage::Forward
-                && self.in_pod_range(destination, slot)
-            {
+            if !ingress.is_present() && packet.hook == Hook::Forward && self.in_pod_range(destination, slot) {
                 return Fate::UnknownEndpoint;
             }
         }

@@ -1,13 +1,13 @@
 //! The image's look-up against the engine, and every half-way state of a plan against the worlds before and after.
 
-mod support;
+mod promises;
 
+use promises::{node_view, packets};
 use ringfence_datapath::abi::Op;
 use ringfence_datapath::{Fate, Image, Planner, Tables};
 use ringfence_oracle::random::Random;
 use ringfence_oracle::worlds::{Size, mutate, world};
 use ringfence_policy::{Engine, World};
-use support::{node_view, packets};
 
 #[test]
 fn look_up_says_what_the_engine_says() {

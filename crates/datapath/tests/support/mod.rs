@@ -1,81 +1,106 @@
-//! What the engine says of packets, for comparison with what tables and kernel do to them.
+//! What the kernel tests share: packets made by hand, and a program with a few rows to try them on.
+#![allow(dead_code, reason = "each test file uses a part")]
+
+pub(crate) mod netns;
+pub(crate) mod packet;
 
 use std::net::IpAddr;
+use std::time::Duration;
 
-use ringfence_datapath::{NodeView, Packet, Passage};
-use ringfence_oracle::questions::{interesting_addresses, traffic};
-use ringfence_oracle::random::Random;
-use ringfence_policy::{Because, End, Engine, RuleRef, Traffic, World};
+use ringfence_datapath::abi::{Address, EndValue, EndpointWord, Op, PortMapKey, PortMapValue, RuleKey};
+use ringfence_datapath::event::{Event, Family, Hook};
+use ringfence_datapath::kernel::Kernel;
+use ringfence_datapath::options::Options;
 
-/// A packet, whether the node must let it pass, and the rule that a denial or the last side's approval names.
-pub(crate) struct Expected {
-    /// The packet.
-    pub(crate) packet: Packet,
-    /// Whether it passes here.
-    pub(crate) passes: bool,
-    /// The rules that may be named: every side that decides here gives its own.
-    pub(crate) rules: Vec<RuleRef>,
-}
+pub(crate) const TCP: u8 = 6;
+pub(crate) const UDP: u8 = 17;
+pub(crate) const SCTP: u8 = 132;
+pub(crate) const ICMP: u8 = 1;
+pub(crate) const ICMPV6: u8 = 58;
 
-/// The view that a node has of a world: no ranges, so that only policies decide.
-pub(crate) fn node_view(world: &World, node: usize) -> NodeView {
-    NodeView { name: world.nodes[node].name.clone(), ..NodeView::default() }
-}
-
-/// Packets between addresses of one family, each where the node would see it, with what the engine promises.
-pub(crate) fn packets(engine: &Engine, node: usize, seed: u64, most: usize) -> Vec<Expected> {
-    let world = engine.world();
-    let own = &world.nodes[node];
-    let name = &own.name;
-    let mut random = Random::new(seed);
-    let mut addresses: Vec<IpAddr> = interesting_addresses(world).into_iter().collect();
-    addresses.extend(world.pods.iter().flat_map(|p| p.addresses.iter().copied()));
-    addresses.extend(world.nodes.iter().flat_map(|n| n.addresses.iter().copied()));
-    let traffic = traffic(world);
-    let local = |address: &IpAddr| {
-        let pod = engine.pod_at(*address).and_then(|p| engine.pod(p));
-        pod.is_some_and(|p| !p.host_network && p.node.as_ref() == Some(name))
-    };
-    let locals: Vec<IpAddr> = addresses.iter().copied().filter(|a| local(a)).collect();
-    let mut packets = Vec::new();
-    for _ in 0..most {
-        let (Some(one), Some(other)) =
-            (random.pick_any(&locals).copied(), random.pick_any(&addresses).copied())
-        else {
-            break;
-        };
-        let (source, destination) = if random.chance(50) { (one, other) } else { (other, one) };
-        if source.is_ipv4() != destination.is_ipv4() {
-            continue;
-        }
-        let passage = match (own.addresses.contains(&source), own.addresses.contains(&destination)) {
-            (true, true) => continue,
-            (true, false) => Passage::LocalOut,
-            (false, true) => Passage::LocalIn,
-            (false, false) => Passage::Forward,
-        };
-        let Some(traffic) = random.pick_any(&traffic).copied() else { break };
-        let (protocol, port) = match traffic {
-            Traffic::Port(protocol, port) => (protocol.number(), port),
-            Traffic::Other if source.is_ipv4() => (1, 0),
-            Traffic::Other => (58, 0),
-        };
-        let verdict = engine.verdict(End::Address(source), End::Address(destination), traffic);
-        let mut passes = true;
-        let mut rules = Vec::new();
-        for (side, here) in [(&verdict.egress, local(&source)), (&verdict.ingress, local(&destination))] {
-            if here {
-                passes &= side.allowed;
-                if let Because::Rule(rule) = side.because {
-                    rules.push(rule);
-                }
-            }
-        }
-        packets.push(Expected {
-            packet: Packet { passage, source, destination, protocol, port },
-            passes,
-            rules,
-        });
+/// Small tables, and an event for every packet.
+pub(crate) fn options() -> Options {
+    Options {
+        addresses: 64,
+        ends: 64,
+        cidrs: 64,
+        ranges: 16,
+        rules: 64,
+        portmaps: 256,
+        flows: 1024,
+        event_bytes: 1 << 16,
+        event_interval: Duration::ZERO,
     }
-    packets
+}
+
+/// Loads the program, or says that the test is skipped: that is a failure under CI.
+pub(crate) fn load(options: &Options) -> Option<Kernel> {
+    if !nix::unistd::geteuid().is_root() {
+        assert!(std::env::var_os("CI").is_none(), "needs root, and CI must not skip it");
+        eprintln!("skipped: needs root");
+        return None;
+    }
+    Some(Kernel::load(options).expect("the program loads"))
+}
+
+pub(crate) fn load_with(ops: &[Op]) -> Option<Kernel> {
+    let mut kernel = load(&options())?;
+    kernel.apply(ops).expect("the rows fit");
+    Some(kernel)
+}
+
+pub(crate) fn ip(text: &str) -> IpAddr {
+    text.parse().unwrap()
+}
+
+pub(crate) fn put_address(address: &str, index: u32) -> Op {
+    Op::PutAddress { address: Address::from(ip(address)), index }
+}
+
+/// The same in both slots.
+pub(crate) fn put_end(index: u32, identity: u64, ingress: EndpointWord, egress: EndpointWord) -> Op {
+    let value = EndValue { identity: [identity; 2], ingress: [ingress; 2], egress: [egress; 2] };
+    Op::PutEnd { index, value }
+}
+
+/// A known address that is no local endpoint.
+pub(crate) fn put_peer(index: u32, identity: u64) -> Op {
+    put_end(index, identity, EndpointWord::ABSENT, EndpointWord::ABSENT)
+}
+
+pub(crate) fn put_rule(set: u64, identity: u64, portmap: u64) -> Op {
+    Op::PutRule { key: RuleKey { set, identity }, portmap }
+}
+
+pub(crate) fn put_ports(key: PortMapKey, value: PortMapValue) -> Op {
+    Op::PutPortMap { key, value }
+}
+
+/// Port maps 1 (nothing) and 2 (everything, by rule 2).
+pub(crate) fn simple_portmaps() -> Vec<Op> {
+    vec![
+        put_ports(PortMapKey::everything(1), PortMapValue::deny(0)),
+        put_ports(PortMapKey::everything(2), PortMapValue::allow(2)),
+    ]
+}
+
+pub(crate) fn family(packet: &[u8]) -> Family {
+    if packet[0] >> 4 == 6 { Family::V6 } else { Family::V4 }
+}
+
+pub(crate) fn forwarded(kernel: &Kernel, packet: &[u8]) -> bool {
+    kernel.test_run(Hook::Forward, family(packet), packet).expect("the packet can be tried")
+}
+
+/// Tries a packet, and says what was told of it.
+pub(crate) fn events_of(kernel: &Kernel, hook: Hook, packet: &[u8]) -> (bool, Vec<Event>) {
+    let (sender, receiver) = std::sync::mpsc::channel();
+    let events = kernel.events(move |event| sender.send(event.unwrap()).unwrap()).unwrap();
+    // What earlier packets left behind.
+    events.consume().unwrap();
+    receiver.try_iter().for_each(drop);
+    let verdict = kernel.test_run(hook, family(packet), packet).unwrap();
+    events.consume().unwrap();
+    drop(events);
+    (verdict, receiver.try_iter().collect())
 }

@@ -1,0 +1,260 @@
+// SPDX-License-Identifier: GPL-2.0-only OR BSD-2-Clause
+/*
+ * Decides whether a new connection may be: at FORWARD, LOCAL_IN and LOCAL_OUT, for IPv4 and IPv6, after
+ * destination NAT and before source NAT, so that both addresses are the pods' own. It only looks up what the
+ * tables say. `Tables::fate` in the Rust half (src/mirror.rs) reads the same, and a test holds the two together.
+ *
+ * What cannot be read, and what has no row, is denied where an isolated endpoint is concerned.
+ */
+#include "packet.h"
+#include "report.h"
+#include "tables.h"
+
+char LICENSE[] SEC("license") = "Dual BSD/GPL";
+
+/* Known to conntrack, and not its connection's first packet. */
+static __always_inline int is_established(unsigned long nfct)
+{
+	const __u32 established = 1 << NFCT_ESTABLISHED | 1 << NFCT_RELATED | 1 << NFCT_ESTABLISHED_REPLY |
+				  1 << NFCT_RELATED_REPLY;
+
+	/* Without a connection the low bits are 0 too. */
+	return (nfct & ~NFCT_INFO_MASK) && (established >> (nfct & NFCT_INFO_MASK)) & 1;
+}
+
+/*
+ * Neighbour discovery and multicast listener discovery, without which IPv6 does not work. Their hop limit shows
+ * that no router stands between: RFC 4861 (255), RFC 2710 and RFC 3810 (1).
+ */
+static __always_inline int is_link_housekeeping(const struct packet *packet)
+{
+	switch (packet->icmpv6_type) {
+	case 133 ... 137:
+		return packet->hop_limit == 255;
+	case 130 ... 132:
+	case 143:
+		return packet->hop_limit == 1;
+	}
+	return 0;
+}
+
+static __always_inline int is_same(const struct address *one, const struct address *other)
+{
+	return one->halves[0] == other->halves[0] && one->halves[1] == other->halves[1];
+}
+
+static __always_inline struct prefix whole_prefix(const struct address *address)
+{
+	struct prefix prefix = {
+		.len = 128,
+		.words = { address->words[0], address->words[1], address->words[2], address->words[3] },
+	};
+
+	return prefix;
+}
+
+/* What is known of one end of a connection. */
+struct party {
+	const struct address *address;
+	struct end *end; /* null for an unknown address */
+	__u32 index; /* of it */
+};
+
+static __always_inline struct party look_up_party(const struct address *address)
+{
+	struct party party = { .address = address };
+	__u32 *index = bpf_map_lookup_elem(&addresses, address);
+
+	if (index) {
+		party.index = *index;
+		party.end = bpf_map_lookup_elem(&ends, index);
+	}
+	return party;
+}
+
+/*
+ * The slot is read once for a packet, and before anything that it selects: places in arrays are computed from it, so
+ * that no CPU reads them earlier. For what is found by searching, the loader waits for packets under way before it
+ * changes the slot on CPUs that read out of order.
+ */
+static __always_inline __u32 active_slot(void)
+{
+	__u32 key = 0;
+	__u64 *word = bpf_map_lookup_elem(&active, &key);
+	__u32 slot = word ? READ_ONCE(*word) & 1 : 0;
+
+	HIDE(slot);
+	return slot & 1;
+}
+
+/* In a range of this node's pods. Asked for addresses that no local endpoint has. */
+static __always_inline int is_in_pod_range(const struct address *address, __u32 slot)
+{
+	struct prefix prefix = whole_prefix(address);
+	struct range *range = bpf_map_lookup_elem(&ranges, &prefix);
+
+	return range && range->flags[slot & 1] == RANGE_PODS;
+}
+
+static __always_inline __u64 look_up_identity(const struct party *party, __u32 slot)
+{
+	struct prefix prefix;
+	struct identities *identities;
+
+	if (party->end)
+		return READ_ONCE(party->end->identity[slot & 1]);
+	prefix = whole_prefix(party->address);
+	identities = bpf_map_lookup_elem(&cidrs, &prefix);
+	return identities ? READ_ONCE(identities->slot[slot & 1]) : 0;
+}
+
+/* The port map between a policy set and an identity; identity 0 stands for those without a row. */
+static __always_inline __u64 *look_up_rule(__u64 set, __u64 identity)
+{
+	struct rule_key key = { .set = set, .identity = identity };
+	__u64 *portmap = bpf_map_lookup_elem(&rules, &key);
+
+	if (portmap || !identity)
+		return portmap;
+	key.identity = 0;
+	return bpf_map_lookup_elem(&rules, &key);
+}
+
+static __always_inline void allow(struct side *side, __u8 reason)
+{
+	side->verdict = 1;
+	side->reason = reason;
+}
+
+static __always_inline void deny(struct side *side, __u8 reason)
+{
+	side->verdict = 0;
+	side->reason = reason;
+}
+
+/* What an isolated endpoint's word says of a connection with `other`. */
+static __always_inline void decide(struct side *side, __u64 word, const struct party *other, __u32 slot,
+				   const struct packet *packet, enum reading reading)
+{
+	struct portmap_key key = { .len = PORTMAP_KEY_BITS };
+	struct portmap_value *entry;
+	__u64 *portmap;
+
+	if (reading != WHOLE)
+		return deny(side, reading == LATER_FRAGMENT ? FRAGMENT : MALFORMED);
+
+	portmap = look_up_rule(word & ~WORD_RESERVED, look_up_identity(other, slot));
+	if (!portmap)
+		return deny(side, MISSING_ROW);
+
+	__builtin_memcpy(key.portmap, portmap, sizeof(key.portmap));
+	key.protocol = packet->protocol;
+	key.port[0] = packet->destination_port >> 8;
+	key.port[1] = packet->destination_port & 0xff;
+	entry = bpf_map_lookup_elem(&portmaps, &key);
+	if (!entry)
+		return deny(side, MISSING_ROW);
+	side->verdict = entry->verdict == 1;
+	side->rule = entry->rule;
+	side->reason = entry->rule ? RULE : DEFAULT;
+}
+
+/* What becomes of the packet on the side of a local endpoint. */
+static __always_inline void decide_side(struct side *side, __u64 word, __u32 endpoint, const struct party *other,
+					__u32 slot, const struct packet *packet, enum reading reading)
+{
+	side->endpoint = endpoint;
+	if (word & WORD_ISOLATED)
+		return decide(side, word, other, slot, packet, reading);
+	allow(side, OPEN);
+}
+
+static __always_inline int drop(const struct packet *packet, const struct side *side)
+{
+	count_denial(side->reason);
+	report(packet, side, 0);
+	return NF_DROP;
+}
+
+SEC("netfilter")
+int ringfence(struct bpf_nf_ctx *ctx)
+{
+	struct sk_buff *skb = ctx->skb;
+	struct party source, destination;
+	struct packet packet = {};
+	struct side egress = { .direction = EGRESS }, ingress = { .direction = INGRESS };
+	__u64 egress_word, ingress_word;
+	enum reading reading;
+	__u32 slot;
+	__u8 hook;
+
+	if (is_established(skb->_nfct))
+		return NF_ACCEPT;
+
+	hook = ctx->state->hook;
+	egress.hook = ingress.hook = hook;
+	reading = read_packet(skb, ctx->state->pf, &packet);
+	if (reading == UNREADABLE) {
+		egress.direction = NO_DIRECTION;
+		deny(&egress, MALFORMED);
+		return drop(&packet, &egress);
+	}
+	if (reading == WHOLE && is_link_housekeeping(&packet))
+		return NF_ACCEPT;
+
+	slot = active_slot();
+	source = look_up_party(&packet.source);
+	destination = look_up_party(&packet.destination);
+	egress_word = source.end ? READ_ONCE(source.end->egress[slot]) : 0;
+	ingress_word = destination.end ? READ_ONCE(destination.end->ingress[slot]) : 0;
+
+	/* A pod always reaches itself. */
+	if (is_same(&packet.source, &packet.destination) && egress_word & WORD_PRESENT) {
+		egress.direction = NO_DIRECTION;
+		egress.endpoint = source.index;
+		allow(&egress, ITSELF);
+		count(COUNT_ALLOWED);
+		report(&packet, &egress, 0);
+		return NF_ACCEPT;
+	}
+
+	/* What leaves the node itself has no pod's egress. */
+	if (hook != HOOK_LOCAL_OUT) {
+		if (egress_word & WORD_PRESENT) {
+			decide_side(&egress, egress_word, source.index, &destination, slot, &packet, reading);
+			if (!egress.verdict)
+				return drop(&packet, &egress);
+		} else if (is_in_pod_range(&packet.source, slot)) {
+			deny(&egress, UNKNOWN_ENDPOINT);
+			return drop(&packet, &egress);
+		}
+	}
+
+	/* What arrives at the node itself has no pod's ingress. */
+	if (hook != HOOK_LOCAL_IN) {
+		if (ingress_word & WORD_PRESENT) {
+			if (hook == HOOK_LOCAL_OUT) {
+				/* The node always reaches its pods, for probes. */
+				ingress.endpoint = destination.index;
+				allow(&ingress, OWN_NODE);
+			} else {
+				decide_side(&ingress, ingress_word, destination.index, &source, slot, &packet, reading);
+				if (!ingress.verdict)
+					return drop(&packet, &ingress);
+			}
+		} else if (hook == HOOK_FORWARD && is_in_pod_range(&packet.destination, slot)) {
+			deny(&ingress, UNKNOWN_ENDPOINT);
+			return drop(&packet, &ingress);
+		}
+	}
+
+	/* A connection between two of this node's pods is told once from each side, as it is between two nodes. */
+	if (!(egress.verdict | ingress.verdict))
+		return NF_ACCEPT;
+	count(COUNT_ALLOWED);
+	if (egress.verdict)
+		report(&packet, &egress, ingress.verdict ? &ingress : 0);
+	else
+		report(&packet, &ingress, 0);
+	return NF_ACCEPT;
+}
