@@ -89,6 +89,8 @@ impl Tables {
             Op::DeletePortMap { key } => drop(self.portmaps.remove(key)),
             Op::PutRule { key, portmap } => drop(self.rules.insert(*key, *portmap)),
             Op::DeleteRule { key } => drop(self.rules.remove(key)),
+            // Rows of an array are always there; those of zeros say nothing.
+            Op::PutEnd { index, value } if *value == EndValue::default() => drop(self.ends.remove(index)),
             Op::PutEnd { index, value } => drop(self.ends.insert(*index, *value)),
             Op::PutAddress { address, index } => drop(self.addresses.insert(*address, *index)),
             Op::DeleteAddress { address } => drop(self.addresses.remove(address)),
@@ -137,8 +139,9 @@ impl Tables {
 
     /// The identity that an address has in a slot.
     pub fn identity(&self, address: Address, slot: usize) -> u64 {
-        let pair = self.end(address).map(|end| &end.identity).or_else(|| longest(&self.cidrs, address));
-        pair.and_then(|p| p.get(slot)).copied().unwrap_or(IDENTITY_UNMATCHED)
+        let pair =
+            self.end(address).map(|end| end.identity).or_else(|| longest(&self.cidrs, address).copied());
+        pair.and_then(|p| p.get(slot).copied()).unwrap_or(IDENTITY_UNMATCHED)
     }
 
     /// The tables of prefixes alone.
@@ -146,8 +149,8 @@ impl Tables {
         Tables { cidrs: self.cidrs.clone(), ranges: self.ranges.clone(), ..Tables::default() }
     }
 
-    fn end(&self, address: Address) -> Option<&EndValue> {
-        self.ends.get(self.addresses.get(&address)?)
+    fn end(&self, address: Address) -> Option<EndValue> {
+        Some(self.ends.get(self.addresses.get(&address)?).copied().unwrap_or_default())
     }
 
     fn in_pod_range(&self, address: Address, slot: usize) -> bool {
@@ -176,9 +179,9 @@ impl Tables {
 
 /// A direction's word in a slot.
 fn word(
-    end: Option<&EndValue>,
+    end: Option<EndValue>,
     slot: usize,
-    direction: impl Fn(&EndValue) -> [EndpointWord; SLOTS],
+    direction: impl Fn(EndValue) -> [EndpointWord; SLOTS],
 ) -> EndpointWord {
     end.map(direction).and_then(|words| words.get(slot).copied()).unwrap_or(EndpointWord::ABSENT)
 }

@@ -77,6 +77,11 @@ impl Planner {
             // Elements are recycled at once; nobody may still be reading one when the next plan writes.
             self.push(&mut ops, Op::Grace);
         }
+        let used: BTreeSet<u32> = self.tables.addresses.values().copied().collect();
+        let freed: Vec<u32> = self.tables.ends.keys().filter(|i| !used.contains(i)).copied().collect();
+        for index in freed {
+            self.push(&mut ops, Op::PutEnd { index, value: EndValue::default() });
+        }
         Ok(ops)
     }
 
@@ -158,7 +163,7 @@ impl Planner {
                 egress: pair(now, old.egress, next, new.egress),
             };
             match self.tables.addresses.get(&address).copied() {
-                Some(index) if self.tables.ends.get(&index) == Some(&value) => {}
+                Some(index) if self.tables.ends.get(&index).copied().unwrap_or_default() == value => {}
                 Some(index) => self.push(ops, Op::PutEnd { index, value }),
                 None => {
                     let index = free.take();

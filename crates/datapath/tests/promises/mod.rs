@@ -1,4 +1,5 @@
 //! What the engine says of packets, for comparison with what tables and kernel do to them.
+#![allow(dead_code, reason = "each test file uses a part")]
 #![allow(clippy::indexing_slicing, reason = "what fails here fails the test")]
 
 use std::net::IpAddr;

@@ -1,0 +1,68 @@
+//! The kernel against the engine and the mirror, on a thousand random worlds: one program goes from world to world by
+//! plans, and is asked with packets what the engine is asked with ends.
+
+#![allow(
+    clippy::unwrap_used,
+    clippy::expect_used,
+    clippy::panic,
+    clippy::indexing_slicing,
+    reason = "what fails here fails the test"
+)]
+
+mod promises;
+mod support;
+
+use ringfence_datapath::{Image, Kernel, Options, Planner};
+use ringfence_oracle::worlds::{Size, world};
+use ringfence_policy::Engine;
+use support::packet;
+
+const WORLDS: u64 = 1000;
+
+#[test]
+fn the_kernel_says_what_the_engine_says() {
+    let Some(mut kernel) = support::load(&Options { flows: 1 << 12, ..Options::default() }) else { return };
+    let mut planner = Planner::new();
+    let mut asked = 0;
+    for seed in 0..WORLDS {
+        let engine = Engine::new(world(9_000_000 + seed, &Size::cluster()));
+        let nodes = engine.world().nodes.len();
+        if nodes == 0 {
+            continue;
+        }
+        let node = usize::try_from(seed).unwrap() % nodes;
+        let image = Image::new(&engine, &promises::node_view(engine.world(), node));
+        kernel.apply(&planner.plan(&image).unwrap()).unwrap();
+        asked += ask(&kernel, &planner, &engine, node, seed);
+        if seed % 50 == 0 {
+            assert_eq!(&kernel.dump().unwrap(), planner.tables(), "seed {seed}");
+        }
+    }
+    assert!(asked > 50_000, "only {asked} packets");
+    let counters = kernel.counters().unwrap();
+    assert_eq!((counters.missing_row, counters.malformed, counters.unknown_endpoint), (0, 0, 0));
+}
+
+fn ask(kernel: &Kernel, planner: &Planner, engine: &Engine, node: usize, seed: u64) -> u32 {
+    let mut asked = 0;
+    for expected in promises::packets(engine, node, seed, 120) {
+        let sent = expected.packet;
+        let (from, to) = (sent.source.to_string(), sent.destination.to_string());
+        let bytes = match sent.protocol {
+            6 => packet::Packet::tcp(&from, &to, sent.port),
+            17 => packet::Packet::udp(&from, &to, sent.port),
+            132 => packet::Packet::sctp(&from, &to, sent.port),
+            _ => packet::Packet::ping(&from, &to),
+        }
+        .bytes();
+        let passes = kernel.test_run(sent.hook, support::family(&bytes), &bytes).unwrap();
+        assert_eq!(
+            passes,
+            planner.tables().fate(&sent).passes(),
+            "seed {seed}: mirror and kernel differ: {sent:?}"
+        );
+        assert_eq!(passes, expected.passes, "seed {seed}: engine and kernel differ: {sent:?}");
+        asked += 1;
+    }
+    asked
+}
