@@ -383,6 +383,7 @@ mod tests {
             host_network: false,
             addresses: vec![],
             node: None,
+            owner: None,
             source: None,
         }
     }
@@ -450,6 +451,7 @@ mod tests {
                 selector: Some(Labels::from([("tier".into(), "front".into())])),
                 kind: "ClusterIP".into(),
                 headless: false,
+                annotations: Labels::new(),
                 ports: vec![K8sServicePort {
                     name: None,
                     protocol: Protocol::Tcp,

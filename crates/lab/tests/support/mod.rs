@@ -32,6 +32,7 @@ pub(crate) fn workload(full_name: &str, replicas: u32, ports: &[&str]) -> Worklo
         host_network: false,
         addresses: vec![],
         node: None,
+        owner: None,
         source: None,
     }
 }
@@ -61,6 +62,7 @@ pub(crate) fn service(full_name: &str, ports: &[&str]) -> Service {
         selector: Some(BTreeMap::from([("app".into(), name.into())])),
         kind: "ClusterIP".into(),
         headless: false,
+        annotations: BTreeMap::new(),
         ports: ports.collect(),
         source: None,
     }
