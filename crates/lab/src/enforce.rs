@@ -36,8 +36,6 @@ struct Node {
     view: NodeView,
     kernel: Kernel,
     planner: Planner,
-    // Last: what the program asks of conntrack stays until the program is gone.
-    _conntrack: Conntrack,
 }
 
 /// What a change of policies took.
@@ -56,20 +54,22 @@ impl Enforcement {
         for (place, node) in lab.plan().nodes.iter().enumerate() {
             let name = || node.name.clone();
             let attached = lab.in_node(NodeId(place), || {
-                let conntrack = Conntrack::ensure()
-                    .map_err(|source| EnforceError::Conntrack { node: name(), source })?;
+                // It goes with the namespace; dropped, it would look for its table in another one.
+                Conntrack::ensure()
+                    .map_err(|source| EnforceError::Conntrack { node: name(), source })?
+                    .keep();
                 let kernel = |source| EnforceError::Kernel { node: name(), source };
                 let mut loaded = Kernel::load(&Options::default()).map_err(kernel)?;
                 loaded.attach().map_err(kernel)?;
-                Ok((conntrack, loaded))
+                Ok(loaded)
             })?;
-            let (conntrack, kernel) = attached.map_err(|e: EnforceError| e)?;
+            let kernel = attached.map_err(|e: EnforceError| e)?;
             let view = NodeView {
                 name: name(),
                 pod_ranges: lab.plan().pod_ranges(NodeId(place)),
                 ..NodeView::default()
             };
-            nodes.push(Node { view, kernel, planner: Planner::new(), _conntrack: conntrack });
+            nodes.push(Node { view, kernel, planner: Planner::new() });
         }
         Ok(Enforcement { nodes })
     }

@@ -3,7 +3,8 @@
 //! [`Lab::build`] turns manifests into namespaces that are wired like a Kubernetes cluster with a routed network
 //! plugin: one for each node and each pod, one for the outside, Services translated on the nodes. What the pods'
 //! containers declare to listen on answers with the pod's name, so that [`Lab::probe`] can tell who was reached.
-//! Nothing enforces a policy here; [`Lab::in_node`] is where a caller brings in what does.
+//! [`enforce`] brings policies
+//! into the nodes' kernels, and [`trial`] compares what was measured with what the engine promises.
 //!
 //! Decisions are values ([`Plan`], and the wiring made from it); a small executor carries them out. The namespaces
 //! have no name and are held by this process only, so nothing of a lab outlives it, and the machine's own network is
@@ -16,6 +17,7 @@ mod build;
 pub mod child;
 mod command;
 mod conntrack;
+pub mod enforce;
 mod hosts;
 mod lab;
 mod nat;
@@ -27,6 +29,7 @@ mod prober;
 pub mod ranges;
 mod responder;
 mod sctp;
+pub mod trial;
 mod wiring;
 
 pub use build::{BuildError, Stage};

@@ -6,6 +6,7 @@
 use std::collections::{BTreeMap, HashSet};
 use std::net::{IpAddr, Ipv4Addr, Ipv6Addr};
 
+use ipnet::IpNet;
 use ringfence_k8s::{ContainerPort, Inventory, TargetPort, Workload, inventory};
 use ringfence_policy::Protocol;
 
@@ -176,6 +177,13 @@ impl Plan {
     /// A node.
     pub fn node(&self, id: NodeId) -> Option<&Node> {
         self.nodes.get(id.0)
+    }
+
+    /// The ranges from which a node's pods have their addresses.
+    pub fn pod_ranges(&self, id: NodeId) -> Vec<IpNet> {
+        let (v4, v6) = ranges::node_pods(id.0);
+        let families = [Some(v4), self.dual_stack.then_some(v6)];
+        families.into_iter().flatten().filter_map(|range| range.parse().ok()).collect()
     }
 
     /// The pods with their ids.

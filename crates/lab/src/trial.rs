@@ -15,10 +15,10 @@ use crate::{Place, PodId, ranges};
 impl Plan {
     /// The world of this lab: the pods with the addresses and nodes that they have here, under these policies.
     pub fn world(&self, inventory: &Inventory, policies: &[NetworkPolicy]) -> World {
-        let nodes = self.nodes.iter().map(|n| ringfence_policy::Node {
-            name: n.name.clone(),
-            addresses: n.addresses.clone(),
-        });
+        let nodes = self
+            .nodes
+            .iter()
+            .map(|n| ringfence_policy::Node { name: n.name.clone(), addresses: n.addresses.clone() });
         let models: BTreeMap<usize, Pod> = inventory.pods().into_iter().collect();
         let pods = self.pods.iter().filter_map(|pod| {
             Some(Pod {
@@ -41,7 +41,8 @@ impl Plan {
 
     /// The address from which a place sends to another address.
     pub fn source_address(&self, from: Place, to: IpAddr) -> Option<IpAddr> {
-        let same_family = |addresses: &[IpAddr]| addresses.iter().copied().find(|a| a.is_ipv4() == to.is_ipv4());
+        let same_family =
+            |addresses: &[IpAddr]| addresses.iter().copied().find(|a| a.is_ipv4() == to.is_ipv4());
         match from {
             Place::Pod(id) => same_family(&self.pod(id)?.addresses),
             Place::Node(id) => same_family(&self.node(id)?.addresses),
@@ -67,7 +68,9 @@ pub struct Promise {
 impl Promise {
     /// What an engine over [`Plan::world`] says of a probe. A Service without a pod behind it promises nothing.
     pub fn new(engine: &Engine, plan: &Plan, probe: &Probe) -> Promise {
-        let Some(from) = plan.source_address(probe.from, probe.to) else { return Promise { ends: Vec::new() } };
+        let Some(from) = plan.source_address(probe.from, probe.to) else {
+            return Promise { ends: Vec::new() };
+        };
         let ask = |to: IpAddr, traffic: Traffic| {
             (to, traffic, engine.verdict(End::Address(from), End::Address(to), traffic))
         };
@@ -99,7 +102,9 @@ impl Promise {
             Outcome::Answered(who) | Outcome::Arrived(who) => {
                 // Whoever answered must be one that the source may reach. An empty name came too late to tell.
                 self.may_pass()
-                    && (self.ends.len() < 2 || who.is_empty() || self.allowed_names(plan).any(|name| name == *who))
+                    && (self.ends.len() < 2
+                        || who.is_empty()
+                        || self.allowed_names(plan).any(|name| name == *who))
             }
             Outcome::Refused | Outcome::Echoed => self.may_pass(),
             Outcome::Unreachable | Outcome::Failed(_) => false,
