@@ -38,6 +38,8 @@ pub struct Workload {
     pub addresses: Vec<IpAddr>,
     /// The node of a pod that names one.
     pub node: Option<String>,
+    /// The controller that owns the object, such as a pod's Deployment; `None` where it stands for itself.
+    pub owner: Option<Owner>,
     /// Where it is written.
     pub source: Option<Source>,
 }
@@ -56,6 +58,15 @@ impl Workload {
             })
             .collect()
     }
+}
+
+/// The controller that owns an object, in the same namespace.
+#[derive(Debug, Clone, PartialEq, Eq, PartialOrd, Ord, Hash)]
+pub struct Owner {
+    /// The kind.
+    pub kind: String,
+    /// The name.
+    pub name: String,
 }
 
 /// A port that a container declares.
@@ -84,6 +95,8 @@ pub struct Service {
     pub headless: bool,
     /// Its ports.
     pub ports: Vec<ServicePort>,
+    /// Its annotations.
+    pub annotations: Labels,
     /// Where it is written.
     pub source: Option<Source>,
 }

@@ -1,5 +1,21 @@
 //! Kubernetes objects and YAML text to the policy model, with the place of every word.
+//!
+//! [`read`] takes named texts and gives an [`Inventory`], the [`Finding`]s and the [`Sources`] that they point into.
+//! Nothing is dropped in silence: an object is read whole, or it is an error with its place. No I/O here, and no
+//! verdicts.
 
+pub mod finding;
 pub mod inventory;
+mod json;
+mod lower;
+pub mod node;
+mod read;
+pub mod source;
+mod world;
+mod yaml;
 
-pub use inventory::{ContainerPort, Inventory, Service, ServicePort, TargetPort, Workload};
+pub use finding::{Finding, Level};
+pub use inventory::{ContainerPort, Inventory, Owner, Service, ServicePort, TargetPort, Workload};
+pub use node::{Entry, Node, Value};
+pub use read::{ReadOptions, Reader, Reading, read};
+pub use source::{FileId, Place, SourceFile, Sources, Span};

@@ -1,0 +1,216 @@
+//! `apiVersion` and `kind`: what is read, what is passed over, what is refused.
+
+use ringfence_policy::{Namespace, NetworkPolicy};
+
+use super::context::{Context, Reported, field, key_span};
+use super::meta::Meta;
+use super::names;
+use crate::inventory::{Service, Workload};
+use crate::node::{Entry, Node, Value};
+use crate::yaml::MAX_DEPTH;
+
+/// An object that was read.
+#[derive(Debug, Clone)]
+pub(crate) enum Lowered {
+    Workload(Workload, Meta),
+    Service(Service, Meta),
+    Namespace(Namespace, Meta),
+    Policy(NetworkPolicy, Meta),
+    /// Of a kind that does not matter here.
+    PassedOver(String),
+}
+
+/// The kinds that are read, with the API versions in which they exist or existed.
+const KINDS: [(&str, &[&str]); 11] = [
+    ("Pod", &["v1"]),
+    ("Deployment", &["apps/v1", "apps/v1beta2", "apps/v1beta1", "extensions/v1beta1"]),
+    ("StatefulSet", &["apps/v1", "apps/v1beta2", "apps/v1beta1"]),
+    ("DaemonSet", &["apps/v1", "apps/v1beta2", "extensions/v1beta1"]),
+    ("ReplicaSet", &["apps/v1", "apps/v1beta2", "extensions/v1beta1"]),
+    ("ReplicationController", &["v1"]),
+    ("Job", &["batch/v1"]),
+    ("CronJob", &["batch/v1", "batch/v1beta1", "batch/v2alpha1"]),
+    ("Service", &["v1"]),
+    ("Namespace", &["v1"]),
+    ("NetworkPolicy", &["networking.k8s.io/v1", "extensions/v1beta1"]),
+];
+
+/// Policies of SIG Network that this version cannot read yet, by group.
+const UNSUPPORTED: [&str; 3] = ["ClusterNetworkPolicy", "AdminNetworkPolicy", "BaselineAdminNetworkPolicy"];
+
+impl Context<'_> {
+    /// Reads a document: an object, or a list of them. What is broken is reported and left out.
+    pub(crate) fn document(&mut self, node: &Node, read: &mut dyn FnMut(&mut Self, Lowered, &Node)) {
+        // The reports say what is wrong; the document itself has nothing to return.
+        let _: Result<(), Reported> = self.object(node, None, 0, read);
+        self.object = None;
+    }
+
+    fn object(
+        &mut self,
+        node: &Node,
+        defaults: Option<(&str, &str)>,
+        depth: usize,
+        read: &mut dyn FnMut(&mut Self, Lowered, &Node),
+    ) -> Result<(), Reported> {
+        self.object = None;
+        self.object_span = node.span;
+        let Value::Mapping(entries) = &node.value else {
+            let message = format!("a Kubernetes object must be a mapping, not {}", node.value.describe());
+            return Err(self.error("not-an-object", node.span, message, None));
+        };
+        let Some((version, kind)) = self.kind(node, entries, defaults)? else { return Ok(()) };
+        if let Some(item) = kind.strip_suffix("List")
+            && entries.iter().any(|e| e.key == "items")
+        {
+            return self.list(entries, version, item, depth, read);
+        }
+        let lowered = self.lower(node, version, kind)?;
+        read(self, lowered, node);
+        Ok(())
+    }
+
+    /// `apiVersion` and `kind`; `None` for a mapping without anything in it.
+    fn kind<'n>(
+        &mut self,
+        node: &Node,
+        entries: &'n [Entry],
+        defaults: Option<(&'n str, &'n str)>,
+    ) -> Result<Option<(&'n str, &'n str)>, Reported> {
+        if entries.is_empty() && defaults.is_none() {
+            return Ok(None);
+        }
+        let mut read = |key: &str, default: Option<&'n str>| match field(entries, key) {
+            Some(node) => self.string(node, key),
+            None => match default {
+                Some(default) => Ok(default),
+                None => {
+                    let span =
+                        key_span(entries, key).or(entries.first().and_then(|e| e.key_span)).or(node.span);
+                    let help = names::near_miss(key, entries.iter().map(|e| e.key.as_str()))
+                        .map(|near| format!("did you mean `{key}` where `{near}` is written?"));
+                    Err(self.error(
+                        "not-an-object",
+                        span,
+                        format!("no `{key}`: not a Kubernetes object"),
+                        help,
+                    ))
+                }
+            },
+        };
+        let version = read("apiVersion", defaults.map(|(version, _)| version))?;
+        let kind = read("kind", defaults.map(|(_, kind)| kind))?;
+        Ok(Some((version, kind)))
+    }
+
+    fn list(
+        &mut self,
+        entries: &[Entry],
+        version: &str,
+        item: &str,
+        depth: usize,
+        read: &mut dyn FnMut(&mut Self, Lowered, &Node),
+    ) -> Result<(), Reported> {
+        let Some(items) = field(entries, "items") else { return Ok(()) };
+        if depth > MAX_DEPTH {
+            return Err(self.error("too-deep", items.span, "lists nested too deep", None));
+        }
+        // Only in a typed list may the items leave out what they are.
+        let defaults = (!item.is_empty()).then_some((version, item));
+        let ours =
+            item.is_empty() || KINDS.iter().any(|(kind, _)| *kind == item) || UNSUPPORTED.contains(&item);
+        let mut result = Ok(());
+        for node in self.sequence(items, "items")? {
+            if ours || near_kind(version, item).is_some() {
+                result = self.object(node, defaults, depth + 1, read).and(result);
+            } else {
+                read(self, Lowered::PassedOver(item.to_owned()), node);
+            }
+        }
+        result
+    }
+
+    fn lower(&mut self, node: &Node, version: &str, kind: &str) -> Result<Lowered, Reported> {
+        let entries = self.mapping(node, kind)?;
+        let Some((kind, versions)) = KINDS.iter().find(|(k, _)| *k == kind) else {
+            return self.other_kind(entries, version, kind);
+        };
+        if !versions.contains(&version) {
+            return self.other_version(entries, version, kind, versions);
+        }
+        match *kind {
+            "Pod" => self.pod(node).map(|(w, m)| Lowered::Workload(w, m)),
+            "Service" => self.service(node).map(|(s, m)| Lowered::Service(s, m)),
+            "Namespace" => self.namespace(node).map(|(n, m)| Lowered::Namespace(n, m)),
+            "NetworkPolicy" => {
+                let (policy, meta) = self.network_policy(node)?;
+                if version != "networking.k8s.io/v1" {
+                    let span = field(entries, "apiVersion").and_then(|n| n.span).or(node.span);
+                    let message =
+                        format!("NetworkPolicy {version} is gone from the API since Kubernetes 1.16");
+                    self.warn("old-api", span, message, Some("write networking.k8s.io/v1".to_owned()));
+                }
+                Ok(Lowered::Policy(policy, meta))
+            }
+            kind => self.controller(node, kind).map(|(w, m)| Lowered::Workload(w, m)),
+        }
+    }
+
+    fn other_kind(&mut self, entries: &[Entry], version: &str, kind: &str) -> Result<Lowered, Reported> {
+        let span = field(entries, "kind").and_then(|n| n.span).or_else(|| key_span(entries, "metadata"));
+        if UNSUPPORTED.contains(&kind) && is_builtin(version) {
+            let message = format!("{kind} is not supported by this version");
+            let help = "without it every verdict could be wrong; leave it out with --skip-invalid".to_owned();
+            return Err(self.error("unsupported-kind", span, message, Some(help)));
+        }
+        if let Some(near) = near_kind(version, kind) {
+            let message = format!("there is no kind `{kind}` in {version}");
+            return Err(self.error("unknown-kind", span, message, Some(format!("did you mean {near}?"))));
+        }
+        self.foreign_policy(span, version, kind);
+        Ok(Lowered::PassedOver(kind.to_owned()))
+    }
+
+    fn other_version(
+        &mut self,
+        entries: &[Entry],
+        version: &str,
+        kind: &str,
+        versions: &[&str],
+    ) -> Result<Lowered, Reported> {
+        let span = field(entries, "apiVersion").and_then(|n| n.span).or_else(|| key_span(entries, "kind"));
+        if is_builtin(version) {
+            let message = format!("there is no {kind} in `{version}`");
+            let help = versions.first().map(|v| format!("write `apiVersion: {v}`"));
+            return Err(self.error("unknown-version", span, message, help));
+        }
+        self.foreign_policy(span, version, kind);
+        Ok(Lowered::PassedOver(kind.to_owned()))
+    }
+
+    /// Says that a network plugin's own policy is not taken into account.
+    fn foreign_policy(&mut self, span: Option<crate::source::Span>, version: &str, kind: &str) {
+        if !is_builtin(version) && kind.ends_with("NetworkPolicy") || kind == "CiliumClusterwideNetworkPolicy"
+        {
+            let message =
+                format!("{kind} of {} is another product's policy and is passed over", group(version));
+            self.warn("foreign-policy", span, message, None);
+        }
+    }
+}
+
+fn group(version: &str) -> &str {
+    version.split_once('/').map_or("", |(group, _)| group)
+}
+
+/// Whether a version belongs to Kubernetes itself, or tries to.
+fn is_builtin(version: &str) -> bool {
+    let group = group(version);
+    !group.contains('.') || group.ends_with(".k8s.io")
+}
+
+/// The kind that was probably meant, where the group is one that has it or none at all.
+fn near_kind(version: &str, kind: &str) -> Option<&'static str> {
+    let candidates = KINDS.iter().map(|(k, _)| *k).filter(|k| *k != kind);
+    names::near_miss(kind, candidates).filter(|_| is_builtin(version))
+}

@@ -1,0 +1,132 @@
+//! `metadata`: what an object is called and where it lives.
+
+use ringfence_policy::Labels;
+
+use super::context::{Context, Reported, field, key_span};
+use super::names;
+use crate::finding::Level;
+use crate::node::{Entry, Node};
+use crate::source::Span;
+
+/// The part of `metadata` that matters here.
+#[derive(Debug, Clone)]
+pub(crate) struct Meta {
+    pub(crate) name: String,
+    pub(crate) namespace: String,
+    pub(crate) labels: Labels,
+    pub(crate) annotations: Labels,
+    /// The controller that owns the object, by kind and name.
+    pub(crate) owner: Option<(String, String)>,
+    /// Where the name is written, or else the object.
+    pub(crate) span: Option<Span>,
+}
+
+/// How strictly an object's name is held to the server's rules.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(crate) enum Name {
+    /// A DNS subdomain, or the object is broken.
+    Subdomain,
+    /// A DNS label, or the object is broken.
+    Label,
+    /// A DNS subdomain; another is reported and read.
+    Lenient,
+}
+
+impl Context<'_> {
+    /// Reads `metadata` and remembers what is being read, for the findings.
+    pub(crate) fn meta(&mut self, object: &Node, kind: &str, rule: Name) -> Result<Meta, Reported> {
+        self.object = Some(kind.to_owned());
+        let entries = self.mapping(object, kind)?;
+        let Some(node) = field(entries, "metadata") else {
+            let span = key_span(entries, "kind").or(object.span);
+            return Err(self.error("missing-field", span, format!("{kind} without `metadata.name`"), None));
+        };
+        let metadata = self.mapping(node, "metadata")?;
+        let namespace = match field(metadata, "namespace") {
+            Some(node) => self.string(node, "namespace").map(|name| (name, node.span)),
+            None => Ok(("", None)),
+        };
+        let (name, span) = self.name(metadata, node, kind)?;
+        let (namespace, namespace_span) = namespace?;
+        let namespace = if namespace.is_empty() { self.default_namespace } else { namespace }.to_owned();
+        self.object = Some(match kind {
+            "Namespace" => format!("Namespace {name}"),
+            _ => format!("{kind} {namespace}/{name}"),
+        });
+        self.check_name(&name, span, rule)?;
+        if let Err(why) = names::dns_label(&namespace) {
+            let message = format!("`{namespace}` is no namespace name: {why}");
+            let level = if rule == Name::Lenient { Level::Warning } else { Level::Error };
+            self.name_finding(level, namespace_span, message)?;
+        }
+        let labels = field(metadata, "labels").map_or(Ok(Labels::new()), |node| self.labels(node, "labels"));
+        let annotations = field(metadata, "annotations")
+            .map_or(Ok(Labels::new()), |node| self.strings(node, "annotations"));
+        let owner = self.owner(metadata)?;
+        Ok(Meta { name, namespace, labels: labels?, annotations: annotations?, owner, span })
+    }
+
+    fn name(
+        &mut self,
+        metadata: &[Entry],
+        node: &Node,
+        kind: &str,
+    ) -> Result<(String, Option<Span>), Reported> {
+        let written = ["name", "generateName"].into_iter().find_map(|key| Some((key, field(metadata, key)?)));
+        let Some((key, value)) = written else {
+            let help = names::near_miss("name", metadata.iter().map(|e| e.key.as_str()))
+                .map(|near| format!("`{near}` is no field of metadata; did you mean `name`?"));
+            return Err(self.error(
+                "missing-field",
+                node.span,
+                format!("{kind} without `metadata.name`"),
+                help,
+            ));
+        };
+        let name = self.string(value, key)?;
+        if name.is_empty() {
+            return Err(self.error(
+                "missing-field",
+                value.span,
+                format!("{kind} with an empty `metadata.name`"),
+                None,
+            ));
+        }
+        Ok((name.to_owned(), value.span))
+    }
+
+    fn check_name(&mut self, name: &str, span: Option<Span>, rule: Name) -> Result<(), Reported> {
+        // A generated name ends in a dash until the server has completed it.
+        let name = name.strip_suffix('-').unwrap_or(name);
+        let checked = if rule == Name::Label { names::dns_label(name) } else { names::subdomain(name) };
+        let Err(why) = checked else { return Ok(()) };
+        let level = if rule == Name::Lenient { Level::Warning } else { Level::Error };
+        self.name_finding(level, span, format!("the server refuses the name `{name}`: {why}"))
+    }
+
+    fn name_finding(&mut self, level: Level, span: Option<Span>, message: String) -> Result<(), Reported> {
+        if level == Level::Error {
+            return Err(self.error("invalid-name", span, message, None));
+        }
+        self.warn("invalid-name", span, message, None);
+        Ok(())
+    }
+
+    fn owner(&mut self, metadata: &[Entry]) -> Result<Option<(String, String)>, Reported> {
+        let Some(node) = field(metadata, "ownerReferences") else { return Ok(None) };
+        for item in self.sequence(node, "ownerReferences")? {
+            let entries = self.mapping(item, "ownerReferences")?;
+            let controller = match field(entries, "controller") {
+                Some(node) => self.boolean(node, "controller")?,
+                None => false,
+            };
+            if let (true, Some(kind), Some(name)) =
+                (controller, field(entries, "kind"), field(entries, "name"))
+            {
+                let kind = self.string(kind, "kind")?.to_owned();
+                return Ok(Some((kind, self.string(name, "name")?.to_owned())));
+            }
+        }
+        Ok(None)
+    }
+}

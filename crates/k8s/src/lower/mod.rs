@@ -1,0 +1,20 @@
+//! Nodes to the model: which kinds there are, and what each means.
+//!
+//! Lowering is loss-free, or it is an error with its place. It does not know where the nodes come from: text and live
+//! objects go the same way.
+
+mod block;
+pub(crate) mod context;
+mod dispatch;
+mod meta;
+pub(crate) mod names;
+mod policy;
+mod ports;
+mod selector;
+mod service;
+mod workload;
+
+pub(crate) use dispatch::Lowered;
+
+#[cfg(test)]
+mod tests;

@@ -1,0 +1,253 @@
+//! Texts in, an inventory and findings out. No I/O.
+
+use std::collections::{BTreeMap, BTreeSet, HashMap};
+use std::sync::Arc;
+
+use ringfence_policy::Namespace;
+
+use crate::finding::{Finding, Level};
+use crate::inventory::Inventory;
+use crate::lower::Lowered;
+use crate::lower::context::Context;
+use crate::node::Node;
+use crate::source::{FileId, SourceFile, Sources, Span};
+use crate::{json, yaml};
+
+/// How to read.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct ReadOptions {
+    /// The namespace of objects that name none.
+    pub default_namespace: String,
+}
+
+impl Default for ReadOptions {
+    fn default() -> ReadOptions {
+        ReadOptions { default_namespace: "default".to_owned() }
+    }
+}
+
+/// What was read.
+#[derive(Debug, Clone, Default)]
+pub struct Reading {
+    /// What the objects say. It is the whole of the input only where no finding is an error: broken objects are left
+    /// out, each as a whole.
+    pub inventory: Inventory,
+    /// What is wrong or doubtful, in the order of the input.
+    pub findings: Vec<Finding>,
+    /// The texts that the findings point into.
+    pub sources: Sources,
+    /// How many objects of other kinds there were, by kind.
+    pub passed_over: BTreeMap<String, usize>,
+}
+
+impl Reading {
+    /// Whether anything could not be read, so that the inventory must not be taken for the whole.
+    pub fn has_errors(&self) -> bool {
+        self.findings.iter().any(|f| f.level == Level::Error)
+    }
+}
+
+/// Reads named texts: YAML or JSON, each with any number of documents.
+pub fn read<N, T>(files: impl IntoIterator<Item = (N, T)>, options: &ReadOptions) -> Reading
+where
+    N: Into<Arc<str>>,
+    T: Into<Arc<str>>,
+{
+    let mut reader = Reader::new(options.clone());
+    for (name, text) in files {
+        reader.text(name, text);
+    }
+    reader.finish()
+}
+
+/// Reads one source after the other; [`read`] in steps.
+#[derive(Debug, Default)]
+pub struct Reader {
+    options: ReadOptions,
+    reading: Reading,
+    /// Where each object is in the inventory, by kind, namespace and name, and where its name is written.
+    seen: HashMap<(String, String, String), (usize, Option<Span>)>,
+}
+
+impl Reader {
+    /// A reader that has read nothing.
+    pub fn new(options: ReadOptions) -> Reader {
+        Reader { options, ..Reader::default() }
+    }
+
+    /// Reads a text.
+    pub fn text(&mut self, name: impl Into<Arc<str>>, text: impl Into<Arc<str>>) {
+        let file = self.reading.sources.add(name, text);
+        for document in &self.documents(file) {
+            self.node(document);
+        }
+    }
+
+    /// The documents of a file: as JSON where it is JSON, else as YAML.
+    fn documents(&mut self, file: FileId) -> Vec<Node> {
+        let sources = &self.reading.sources;
+        let Some(SourceFile { name, text, .. }) = sources.file(file) else { return Vec::new() };
+        if u32::try_from(text.len()).is_err() {
+            let fault = yaml::Fault::new(
+                "too-large",
+                Span { file, start: 0, end: 0 },
+                "the file is larger than 4 GiB",
+            );
+            self.reading.findings.push(fault.into_finding(sources));
+            return Vec::new();
+        }
+        let json = json::is_likely(text).then(|| json::parse(file, text));
+        if let Some((documents, None)) = json {
+            return documents;
+        }
+        let mut findings = Vec::new();
+        let mut documents = yaml::parse(file, sources, &mut findings);
+        if let Some((read, Some(fault))) = json {
+            let rest = text.get(fault.span.start as usize..).unwrap_or("");
+            let goes_on_as_yaml = rest.starts_with("---") || rest.starts_with('#');
+            let meant_as_json = name.ends_with(".json") || starts_as_json(text);
+            if !findings.is_empty() && meant_as_json && !goes_on_as_yaml {
+                (documents, findings) = (read, vec![fault.into_finding(sources)]);
+            }
+        }
+        self.reading.findings.append(&mut findings);
+        documents
+    }
+
+    /// Reads bytes that should be UTF-8; where they are not, that is a finding, and what is before it is not read.
+    pub fn bytes(&mut self, name: impl Into<Arc<str>>, bytes: Vec<u8>) {
+        match String::from_utf8(bytes) {
+            Ok(text) => self.text(name, text),
+            Err(error) => {
+                let at = error.utf8_error().valid_up_to();
+                let help = match error.as_bytes() {
+                    [0xff, 0xfe, ..] | [0xfe, 0xff, ..] => "this looks like UTF-16: save it as UTF-8",
+                    _ => "save the file as UTF-8",
+                };
+                let valid = error.as_bytes().get(..at).unwrap_or(&[]);
+                let file = self.reading.sources.add(name, String::from_utf8_lossy(valid).into_owned());
+                let at = u32::try_from(at).unwrap_or(u32::MAX);
+                let span = Span { file, start: at, end: at };
+                let fault = yaml::Fault::new("encoding", span, "not UTF-8").help(help);
+                self.reading.findings.push(fault.into_finding(&self.reading.sources));
+            }
+        }
+    }
+
+    /// Reads an object, or a list of them.
+    pub fn node(&mut self, node: &Node) {
+        let mut context = Context {
+            sources: &self.reading.sources,
+            findings: std::mem::take(&mut self.reading.findings),
+            object: None,
+            object_span: None,
+            default_namespace: &self.options.default_namespace,
+        };
+        let mut store = Store {
+            inventory: &mut self.reading.inventory,
+            passed_over: &mut self.reading.passed_over,
+            seen: &mut self.seen,
+        };
+        context.document(node, &mut |context, lowered, node| store.keep(context, lowered, node));
+        self.reading.findings = context.findings;
+    }
+
+    /// What was read. Namespaces that are only mentioned are added.
+    pub fn finish(mut self) -> Reading {
+        let inventory = &mut self.reading.inventory;
+        let mut known: BTreeSet<String> = inventory.namespaces.iter().map(|n| n.name.clone()).collect();
+        let mentioned = (inventory.workloads.iter().map(|w| &w.namespace))
+            .chain(inventory.services.iter().map(|s| &s.namespace))
+            .chain(inventory.policies.iter().map(|p| &p.name.namespace));
+        let mut added = Vec::new();
+        for name in mentioned {
+            if known.insert(name.clone()) {
+                added.push(Namespace { name: name.clone(), labels: Default::default() });
+            }
+        }
+        inventory.namespaces.extend(added);
+        let place = |f: &Finding| f.place.as_ref().map(|p| (p.id, p.bytes.start));
+        self.reading.findings.sort_by_key(place);
+        self.reading
+    }
+}
+
+/// Whether the first key is in double quotes, as few people write it in YAML.
+fn starts_as_json(text: &str) -> bool {
+    text.split_once('{').is_some_and(|(_, rest)| rest.trim_start().starts_with('"'))
+}
+
+/// Where lowered objects go; each name once.
+struct Store<'r> {
+    inventory: &'r mut Inventory,
+    passed_over: &'r mut BTreeMap<String, usize>,
+    seen: &'r mut HashMap<(String, String, String), (usize, Option<Span>)>,
+}
+
+impl Store<'_> {
+    fn keep(&mut self, context: &mut Context<'_>, lowered: Lowered, node: &Node) {
+        match lowered {
+            Lowered::PassedOver(kind) => *self.passed_over.entry(kind).or_default() += 1,
+            Lowered::Workload(workload, meta) => {
+                let key = (workload.kind.clone(), meta.namespace, meta.name);
+                let earlier =
+                    self.remember(context, key, meta.span.or(node.span), self.inventory.workloads.len());
+                put(&mut self.inventory.workloads, earlier, workload);
+            }
+            Lowered::Service(service, meta) => {
+                let key = ("Service".to_owned(), meta.namespace, meta.name);
+                let earlier =
+                    self.remember(context, key, meta.span.or(node.span), self.inventory.services.len());
+                put(&mut self.inventory.services, earlier, service);
+            }
+            Lowered::Namespace(namespace, meta) => {
+                let key = ("Namespace".to_owned(), String::new(), meta.name);
+                let earlier =
+                    self.remember(context, key, meta.span.or(node.span), self.inventory.namespaces.len());
+                put(&mut self.inventory.namespaces, earlier, namespace);
+            }
+            Lowered::Policy(policy, meta) => {
+                let key = ("NetworkPolicy".to_owned(), meta.namespace, meta.name);
+                let earlier =
+                    self.remember(context, key, meta.span.or(node.span), self.inventory.policies.len());
+                put(&mut self.inventory.policies, earlier, policy);
+            }
+        }
+    }
+
+    /// The place of an earlier object of this name, which is reported: on a server the later one replaces it.
+    fn remember(
+        &mut self,
+        context: &mut Context<'_>,
+        key: (String, String, String),
+        span: Option<Span>,
+        next: usize,
+    ) -> Option<usize> {
+        // The server completes a generated name, so that two such objects do not meet.
+        if key.2.ends_with('-') {
+            return None;
+        }
+        let (kind, namespace, name) = &key;
+        let called = if namespace.is_empty() { name.clone() } else { format!("{namespace}/{name}") };
+        let message = format!("{kind} {called} is written twice: the later replaces the earlier");
+        match self.seen.get_mut(&key) {
+            None => {
+                self.seen.insert(key, (next, span));
+                None
+            }
+            Some((index, first)) => {
+                context.error("duplicate-name", span, message, Some("rename one of them".to_owned()));
+                context.related(first.take(), "the earlier is here");
+                *first = span;
+                Some(*index)
+            }
+        }
+    }
+}
+
+fn put<T>(list: &mut Vec<T>, earlier: Option<usize>, item: T) {
+    match earlier.and_then(|index| list.get_mut(index)) {
+        Some(place) => *place = item,
+        None => list.push(item),
+    }
+}
