@@ -3,8 +3,6 @@
 use annotate_snippets::{AnnotationKind, Group, Level, Origin, Renderer, Snippet};
 use ringfence_k8s::{Finding, Place, Sources, finding};
 
-use crate::files::Problem;
-
 /// A finding as text, with a line end.
 pub(crate) fn finding(finding: &Finding, sources: &Sources, color: bool) -> String {
     let level = match finding.level {
@@ -41,18 +39,8 @@ pub(crate) fn finding(finding: &Finding, sources: &Sources, color: bool) -> Stri
     if let Some(help) = &finding.help {
         group = group.element(Level::HELP.message(help.as_str()));
     }
-    render(&[group], color)
-}
-
-/// A problem as text, with a line end.
-pub(crate) fn problem(problem: &Problem, color: bool) -> String {
-    let title = Level::ERROR.primary_title(format!("{}: {}", problem.path, problem.message));
-    render(&[Group::with_title(title).element(Level::HELP.message(problem.help.as_str()))], color)
-}
-
-fn render(report: &[Group<'_>], color: bool) -> String {
     let renderer = if color { Renderer::styled() } else { Renderer::plain() };
-    let mut text = renderer.render(report);
+    let mut text = renderer.render(&[group]);
     text.push('\n');
     text
 }

@@ -49,7 +49,11 @@ enum Named<'i> {
 }
 
 impl<'i> Catalog<'i> {
-    pub(crate) fn new(engine: &'i Engine, inventory: &'i Inventory, default_namespace: &'i str) -> Catalog<'i> {
+    pub(crate) fn new(
+        engine: &'i Engine,
+        inventory: &'i Inventory,
+        default_namespace: &'i str,
+    ) -> Catalog<'i> {
         let referrer = Referrer::new(engine);
         let mut entries: Vec<Entry<'i>> = Vec::new();
         let pods = || engine.world().pods.iter().zip(0u32..);
@@ -137,11 +141,16 @@ impl<'i> Catalog<'i> {
     }
 
     fn unknown(&self, text: &str, readings: &[NameReading<'_>]) -> Complaint {
-        let idle =
-            self.idle.iter().find(|(namespace, kind, name)| readings.iter().any(|r| r.is(namespace, kind, name)));
+        let idle = self
+            .idle
+            .iter()
+            .find(|(namespace, kind, name)| readings.iter().any(|r| r.is(namespace, kind, name)));
         if let Some((namespace, kind, name)) = idle {
-            return Complaint::new(format!("{namespace}/{}/{name} is scaled to 0: it has no pods", kind.to_lowercase()))
-                .help("give it replicas to ask what its pods could reach");
+            return Complaint::new(format!(
+                "{namespace}/{}/{name} is scaled to 0: it has no pods",
+                kind.to_lowercase()
+            ))
+            .help("give it replicas to ask what its pods could reach");
         }
         let meant = readings.first().map(NameReading::text).unwrap_or_else(|| text.to_owned());
         let mut complaint = Complaint::new(format!("nothing in the manifests is called `{meant}`"));
@@ -167,29 +176,32 @@ impl<'i> Catalog<'i> {
         complaint
     }
 
+    /// Whether this is a Service that has its name from a workload.
+    fn is_hidden(&self, entry: &Entry<'_>) -> bool {
+        let same_name = |e: &&Entry<'_>| e.namespace == entry.namespace && e.name == entry.name;
+        let workload = |e: &Entry<'_>| matches!(e.is, Named::Pods(..));
+        !workload(entry) && self.entries.iter().filter(same_name).any(workload)
+    }
+
     /// The names that come nearest, the nearest first: the same name elsewhere, or one with a slip of the finger.
     fn near_misses(&self, readings: &[NameReading<'_>]) -> Vec<String> {
         const SHOWN: usize = 3;
-        let mut near: Vec<(usize, String)> = Vec::new();
+        let mut near: Vec<(usize, bool, String)> = Vec::new();
         for reading in readings {
-            for entry in &self.entries {
+            for entry in self.entries.iter().filter(|e| reading.kind.is_some() || !self.is_hidden(e)) {
                 let name = distance(reading.name, entry.name);
                 let namespace = distance(reading.namespace, entry.namespace);
-                let kind = usize::from(reading.kind.is_some_and(|k| !full_kind(k).eq_ignore_ascii_case(entry.kind)));
+                let kind =
+                    usize::from(reading.kind.is_some_and(|k| !full_kind(k).eq_ignore_ascii_case(entry.kind)));
                 let by_name = name.map(|n| n + kind + namespace.unwrap_or(1).min(1));
                 if let Some(total) = by_name.filter(|_| name == Some(0) || namespace.is_some()) {
-                    near.push((total, entry.short_name()));
+                    near.push((total, matches!(entry.is, Named::Service(_)), entry.short_name()));
                 }
             }
         }
         near.sort();
-        let mut names: Vec<String> = Vec::new();
-        for (_, name) in near {
-            if !names.contains(&name) && names.len() < SHOWN {
-                names.push(name);
-            }
-        }
-        names
+        near.dedup();
+        near.into_iter().map(|(_, _, name)| name).take(SHOWN).collect()
     }
 }
 

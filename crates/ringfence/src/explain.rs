@@ -3,6 +3,7 @@
 mod answer;
 mod fix;
 mod json;
+mod party;
 mod question;
 mod quote;
 mod service;

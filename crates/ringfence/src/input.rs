@@ -30,14 +30,17 @@ pub(crate) struct Input {
 /// If no path is given, or something could not be read that `--skip-invalid` does not excuse.
 pub(crate) fn read(paths: &[PathBuf], args: &InputArgs, terminal: &Terminal) -> anyhow::Result<Input> {
     if paths.is_empty() {
-        return Err(Complaint::new("no manifests are named, and this version does not read from a cluster yet")
-            .help("name files or folders, or - for standard input")
-            .help("for what runs: kubectl get ns,pods,svc,netpol -A -o yaml | ringfence ... -")
-            .into());
+        return Err(Complaint::new(
+            "no manifests are named, and this version does not read from a cluster yet",
+        )
+        .help("name files or folders, or - for standard input")
+        .help("for what runs: kubectl get ns,pods,svc,netpol -A -o yaml | ringfence ... -")
+        .into());
     }
     let files = files::read(paths, &mut stdin().lock());
     for problem in &files.problems {
-        terminal.aside(&diagnostics::problem(problem, terminal.colors_errors()));
+        let complaint = Complaint::new(format!("{}: {}", problem.path, problem.message)).help(&problem.help);
+        terminal.complain(&complaint.into());
     }
     let options = ReadOptions { default_namespace: args.default_namespace().to_owned() };
     let mut reader = Reader::new(options);

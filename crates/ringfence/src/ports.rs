@@ -13,10 +13,7 @@ pub(crate) struct PortList {
 impl From<&PortSet> for PortList {
     fn from(set: &PortSet) -> PortList {
         let ranges = Protocol::ALL.map(|p| (p, set.ranges(p).to_vec()));
-        PortList {
-            ranges: ranges.into_iter().filter(|(_, r)| !r.is_empty()).collect(),
-            other: set.other(),
-        }
+        PortList { ranges: ranges.into_iter().filter(|(_, r)| !r.is_empty()).collect(), other: set.other() }
     }
 }
 

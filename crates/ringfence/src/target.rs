@@ -76,8 +76,9 @@ fn parse_port(text: &str, whole: &str) -> Result<Port, Complaint> {
         Some((_, p)) if p == "udp" => Some(Protocol::Udp),
         Some((_, p)) if p == "sctp" => Some(Protocol::Sctp),
         Some((typed, _)) if is_icmp(typed) => {
-            return Err(Complaint::new(format!("`{whole}`: ICMP has no ports"))
-                .help("leave the port out: NAME:icmp"));
+            return Err(
+                Complaint::new(format!("`{whole}`: ICMP has no ports")).help("leave the port out: NAME:icmp")
+            );
         }
         Some((typed, _)) => {
             return Err(Complaint::new(format!("`{typed}` is not a protocol that policies know"))
@@ -85,8 +86,9 @@ fn parse_port(text: &str, whole: &str) -> Result<Port, Complaint> {
         }
     };
     if port.is_empty() {
-        return Err(Complaint::new(format!("`{whole}` has no port after the colon"))
-            .help("write a number or the name of a container port, or leave the colon out to see all ports"));
+        return Err(Complaint::new(format!("`{whole}` has no port after the colon")).help(
+            "write a number or the name of a container port, or leave the colon out to see all ports",
+        ));
     }
     if port.bytes().all(|b| b.is_ascii_digit()) {
         return match port.parse::<u16>() {

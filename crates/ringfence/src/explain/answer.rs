@@ -9,6 +9,7 @@ use ringfence_policy::{
 
 use super::question::{Case, Question};
 use crate::ports::PortList;
+use crate::reference::Reference;
 
 /// The answers to a question.
 #[derive(Debug)]
@@ -19,7 +20,7 @@ pub(super) struct Answers<'q> {
 /// The answer to one case.
 #[derive(Debug)]
 pub(super) struct Answer<'q> {
-    pub(super) case: &'q Case<'q>,
+    pub(super) case: Case<'q>,
     pub(super) allowed: bool,
     /// Without a port in the question: what may pass.
     pub(super) ports: Option<PortSet>,
@@ -53,8 +54,38 @@ pub(super) enum Why {
 impl<'q> Answers<'q> {
     pub(super) fn new(question: &'q Question<'q>) -> Answers<'q> {
         let engine = question.engine();
-        let answer = |case| Answer::new(engine, case);
-        Answers { groups: question.groups.iter().map(|g| g.iter().map(answer).collect()).collect() }
+        let answer = |case: &Case<'q>| Answer::new(engine, case.clone());
+        let groups = question.groups.iter().map(|g| g.iter().map(answer).collect()).collect();
+        let mut answers = Answers { groups };
+        if answers.is_uniform() {
+            answers.merge_outside();
+        }
+        answers
+    }
+
+    /// Where all outside ranges fare alike, the first of them stands for all.
+    fn merge_outside(&mut self) {
+        for end in [from_reference, to_reference] {
+            let mut ranges: Vec<Reference> = Vec::new();
+            for answer in self.groups.iter_mut().flatten() {
+                let reference = end(&mut answer.case).clone();
+                if matches!(reference, Reference::Outside(..)) && !ranges.contains(&reference) {
+                    ranges.push(reference);
+                }
+            }
+            let Some((first, _)) = ranges.split_first() else { continue };
+            for group in &mut self.groups {
+                group.retain_mut(|a| {
+                    let reference = end(&mut a.case);
+                    let is_first = reference == first;
+                    if is_first {
+                        *reference = Reference::External;
+                        return true;
+                    }
+                    !matches!(reference, Reference::Outside(..))
+                });
+            }
+        }
     }
 
     /// Whether the connection, or any part of what was asked for, may be made.
@@ -88,7 +119,7 @@ impl<'q> Answers<'q> {
 }
 
 impl<'q> Answer<'q> {
-    fn new(engine: &Engine, case: &'q Case<'q>) -> Answer<'q> {
+    fn new(engine: &Engine, case: Case<'q>) -> Answer<'q> {
         let (from, to) = (case.from.end, case.to.end);
         match case.traffic {
             Some(traffic) => {
@@ -134,6 +165,14 @@ impl<'q> Answer<'q> {
     }
 }
 
+fn from_reference<'a>(case: &'a mut Case<'_>) -> &'a mut Reference {
+    &mut case.from.reference
+}
+
+fn to_reference<'a>(case: &'a mut Case<'_>) -> &'a mut Reference {
+    &mut case.to.reference
+}
+
 /// All that one side lets pass.
 fn all_ports(engine: &Engine, from: End, to: End, direction: Direction) -> (PortSet, Side) {
     let verdict = engine.verdict(from, to, Traffic::Other);
@@ -142,7 +181,9 @@ fn all_ports(engine: &Engine, from: End, to: End, direction: Direction) -> (Port
         Direction::Ingress => (verdict.ingress, to, from),
     };
     let isolated_by = isolating(engine, subject, direction);
-    let open = |why| (PortSet::all(), Side { allowed: true, isolated_by: isolated_by.clone(), why, misses: Vec::new() });
+    let open = |why| {
+        (PortSet::all(), Side { allowed: true, isolated_by: isolated_by.clone(), why, misses: Vec::new() })
+    };
     match side.because {
         Because::Itself => return open(Why::Itself),
         Because::OwnNode => return open(Why::OwnNode),

@@ -1,13 +1,12 @@
 //! What would allow a denied connection, in words and YAML that can be typed in.
 
-use std::collections::BTreeSet;
-
-use ipnet::IpNet;
+use ipnet::{IpNet, Ipv4Net, Ipv6Net};
 use ringfence_policy::{
     Difference, Direction, End, Engine, Labels, NearMiss, Pod, PolicyName, Requirement, Traffic,
 };
 
-use super::question::{Case, Party};
+use super::party::Party;
+use super::question::Case;
 use crate::ranges;
 use crate::reference::Reference;
 
@@ -24,16 +23,6 @@ pub(super) struct Described {
     pub(super) has: Option<String>,
     /// Both in a sentence.
     pub(super) sentence: String,
-    /// What would make it match.
-    pub(super) fix: String,
-}
-
-/// The end that a side's rules look at.
-pub(super) fn other<'c>(case: &'c Case<'_>, direction: Direction) -> &'c Party {
-    match direction {
-        Direction::Egress => &case.to,
-        Direction::Ingress => &case.from,
-    }
 }
 
 /// All that keeps a rule from matching.
@@ -44,47 +33,24 @@ pub(super) fn describe(
     direction: Direction,
 ) -> Vec<Described> {
     let other = other(case, direction);
-    miss.differs.iter().map(|d| describe_one(engine, d, miss, case, other)).collect()
+    miss.differs.iter().map(|d| describe_one(engine, d, case, other)).collect()
 }
 
-/// The change that would let a rule match.
-pub(super) fn fix(described: &[Described]) -> String {
-    described.iter().map(|d| d.fix.as_str()).collect::<Vec<_>>().join("; and ")
-}
-
-fn describe_one(
-    engine: &Engine,
-    difference: &Difference,
-    miss: &NearMiss,
-    case: &Case<'_>,
-    other: &Party,
-) -> Described {
+fn describe_one(engine: &Engine, difference: &Difference, case: &Case<'_>, other: &Party) -> Described {
     let called = other.reference.text();
     let pod = pod_of(engine, other);
     let namespace = pod.map(|p| p.namespace.as_str()).unwrap_or_default();
+    let label =
+        |wants: &Requirement, has: &Option<String>| has.as_ref().map(|v| format!("{}={v}", wants.key()));
     match difference {
         Difference::Ports { wants } => {
             let wants = wants.iter().map(|p| p.to_string()).collect::<Vec<_>>().join(", ");
             let asked = case.traffic.map(|t| t.to_string());
-            Described {
-                differs: "port",
-                sentence: match &asked {
-                    Some(asked) => format!("the rule allows {wants}, not {asked}"),
-                    None => format!("the rule allows {wants}, which is no port here"),
-                },
-                fix: match case.traffic {
-                    Some(Traffic::Port(protocol, port)) => {
-                        format!("add `- {{protocol: {protocol}, port: {port}}}` to the rule's ports")
-                    }
-                    Some(Traffic::Other) => {
-                        "only a rule without `ports` allows ICMP: remove the rule's ports, or add a rule without any"
-                            .to_owned()
-                    }
-                    None => "name a port that the pods have".to_owned(),
-                },
-                wants,
-                has: asked,
-            }
+            let sentence = match &asked {
+                Some(asked) => format!("the rule allows {wants}, not {asked}"),
+                None => format!("the rule allows {wants}, which is no port here"),
+            };
+            Described { differs: "port", wants, has: asked, sentence }
         }
         Difference::OwnNamespace { wants } => Described {
             differs: "namespace",
@@ -93,58 +59,110 @@ fn describe_one(
             sentence: format!(
                 "without a namespaceSelector the rule looks in namespace {wants} only; {called} is in {namespace}"
             ),
-            fix: format!(
-                "add `namespaceSelector: {{matchLabels: {{{NAMESPACE_NAME}: {namespace}}}}}` beside the podSelector"
-            ),
         },
-        Difference::NamespaceLabel { wants, has } => {
-            let fix = if wants.key() == NAMESPACE_NAME {
-                format!("let the rule's namespaceSelector ask `{NAMESPACE_NAME}: {namespace}`")
+        Difference::NamespaceLabel { wants, has } => Described {
+            differs: "namespaceLabel",
+            wants: wants.to_string(),
+            has: label(wants, has),
+            sentence: lacks(wants, has.as_deref(), &format!("namespace {namespace} has")),
+        },
+        Difference::PodLabel { wants, has } => Described {
+            differs: "podLabel",
+            wants: wants.to_string(),
+            has: label(wants, has),
+            sentence: lacks(wants, has.as_deref(), &format!("the pods of {called} have")),
+        },
+        Difference::Address { wants } => Described {
+            differs: "address",
+            wants: wants.to_string(),
+            has: match other.reference {
+                Reference::Address(address) => Some(address.to_string()),
+                _ => None,
+            },
+            sentence: if pod.is_some_and(|p| p.addresses.is_empty()) {
+                format!("the rule is for addresses in {wants}; {called} is a pod without a known address")
             } else {
-                relabel(wants, has.as_deref(), &format!("namespace {namespace}"), "namespaceSelector")
-            };
-            let sentence = lacks(wants, has.as_deref(), &format!("namespace {namespace}"));
-            let has = has.as_ref().map(|v| format!("{}={v}", wants.key()));
-            Described { differs: "namespaceLabel", wants: wants.to_string(), has, sentence, fix }
-        }
-        Difference::PodLabel { wants, has } => {
-            let who = format!("the pods of {called}");
-            let fix = relabel(wants, has.as_deref(), &who, "podSelector");
-            let sentence = lacks(wants, has.as_deref(), &who);
-            let has = has.as_ref().map(|v| format!("{}={v}", wants.key()));
-            Described { differs: "podLabel", wants: wants.to_string(), has, sentence, fix }
-        }
-        Difference::Address { wants } => {
-            let unknown = pod.is_some_and(|p| p.addresses.is_empty());
-            Described {
-                differs: "address",
-                wants: wants.to_string(),
-                has: address_block(other).map(|b| b.to_string()),
-                sentence: if unknown {
-                    format!("the rule is for addresses in {wants}; {called} is a pod without a known address")
-                } else {
-                    format!("{called} is not in {wants}")
-                },
-                fix: match (pod.and_then(|p| peer_of_pod(engine, p, own_namespace(engine, miss))), address_block(other)) {
-                    (Some(peer), _) => format!("add the peer `- {peer}` to the rule"),
-                    (None, Some(block)) => format!("add the peer `- {}` to the rule", peer_of_block(block)),
-                    (None, None) => format!("add an ipBlock around {called} to the rule"),
-                },
-            }
-        }
+                format!("{called} is not in {wants}")
+            },
+        },
         Difference::NotAPod => Described {
             differs: "notAPod",
             wants: "a pod".to_owned(),
-            has: Some(called.clone()),
+            has: None,
             sentence: match pod {
-                Some(_) => format!("the rule selects pods; {called} uses its node's network and counts as the node"),
+                Some(_) => {
+                    format!("the rule selects pods; {called} uses its node's network and counts as the node")
+                }
                 None => format!("the rule selects pods; {called} is none"),
             },
-            fix: match address_block(other) {
-                Some(block) => format!("add the peer `- {}` to the rule", peer_of_block(block)),
-                None => "add an ipBlock around its node's address to the rule".to_owned(),
-            },
         },
+    }
+}
+
+/// The smallest change that would let a rule, or one beside it, allow the connection.
+pub(super) fn fix(engine: &Engine, miss: &NearMiss, case: &Case<'_>, direction: Direction) -> String {
+    let ports_differ = miss.differs.iter().any(|d| matches!(d, Difference::Ports { .. }));
+    let peers_differ = miss.differs.iter().any(|d| !matches!(d, Difference::Ports { .. }));
+    let own = engine.resolve(miss.rule).map_or("", |(policy, _)| policy.name.namespace.as_str());
+    let peers = peers(engine, other(case, direction), own);
+    let list = peers_key(direction);
+    match (peers_differ, ports_differ, case.traffic) {
+        (false, _, Some(Traffic::Port(protocol, port))) => {
+            format!("add `- {{protocol: {protocol}, port: {port}}}` to the rule's ports")
+        }
+        (false, _, Some(Traffic::Other)) => {
+            "ICMP passes only through a rule without ports: remove the rule's ports".to_owned()
+        }
+        (false, _, None) => "let the rule name a port that the pods have".to_owned(),
+        (true, ..) if peers.is_empty() => {
+            "policies see this pod as its node: add an ipBlock around the node's address to the rule"
+                .to_owned()
+        }
+        (true, false, _) => {
+            let plural = if peers.len() == 1 { "peer" } else { "peers" };
+            let peers: Vec<String> = peers.iter().map(|p| format!("`{}`", list_item(p))).collect();
+            let add = format!("add the {plural} {} to the rule's `{list}`", peers.join(" and "));
+            match simpler(engine, miss, other(case, direction)) {
+                Some(simpler) => format!("{simpler}, or {add}"),
+                None => add,
+            }
+        }
+        (true, true, traffic) => {
+            let peers: Vec<String> = peers.iter().map(|p| format!("{{{p}}}")).collect();
+            let ports = match traffic {
+                Some(Traffic::Port(protocol, port)) => {
+                    format!(", ports: [{{protocol: {protocol}, port: {port}}}]")
+                }
+                _ => String::new(),
+            };
+            format!("add the rule `- {{{list}: [{}]{ports}}}`", peers.join(", "))
+        }
+    }
+}
+
+/// A label to be given or spelt right, where that is all that is missing.
+fn simpler(engine: &Engine, miss: &NearMiss, other: &Party) -> Option<String> {
+    let (wants, has, who) = match miss.differs.as_slice() {
+        [Difference::PodLabel { wants, has }] => {
+            (wants, has, format!("the pods of {}", other.reference.text()))
+        }
+        [Difference::NamespaceLabel { wants, has }] if wants.key() != NAMESPACE_NAME => {
+            (wants, has, format!("namespace {}", pod_of(engine, other)?.namespace))
+        }
+        _ => return None,
+    };
+    match (wants, has) {
+        (Requirement::In(key, values), None) => {
+            Some(format!("give {who} the label {key}={}", values.first()?))
+        }
+        (Requirement::Exists(key), _) => Some(format!("give {who} the label {key}")),
+        (Requirement::In(_, values), Some(has)) => {
+            let near = values.iter().find(|v| strsim::osa_distance(v, has) <= 1 && v.chars().count() > 3)?;
+            Some(format!("spell `{near}` and `{has}` alike, if they are meant to be one"))
+        }
+        (Requirement::NotIn(key, _) | Requirement::DoesNotExist(key), _) => {
+            Some(format!("remove the label {key} from {who}"))
+        }
     }
 }
 
@@ -160,16 +178,13 @@ pub(super) fn new_rule(
     let policy = policies.iter().filter_map(|p| engine.world().policies.get(*p as usize));
     // The policy of the fewest pods is the one to which the rule belongs.
     let policy = policy.max_by_key(|p| p.subject.requirements().len())?;
-    let other = other(case, direction);
-    let peer = match pod_of(engine, other) {
-        Some(pod) => peer_of_pod(engine, pod, &policy.name.namespace)?,
-        None => peer_of_block(address_block(other)?),
-    };
-    let (list, peers) = match direction {
-        Direction::Ingress => ("ingress", "from"),
-        Direction::Egress => ("egress", "to"),
-    };
-    let mut lines = vec![format!("{list}:"), format!("- {peers}:"), format!("  - {peer}")];
+    let peers = peers(engine, other(case, direction), &policy.name.namespace);
+    if peers.is_empty() {
+        return None;
+    }
+    let list = direction.as_str();
+    let mut lines = vec![format!("{list}:"), format!("- {}:", peers_key(direction))];
+    lines.extend(peers.into_iter().map(|p| format!("  {}", list_item(&p))));
     if let Some(Traffic::Port(protocol, port)) = case.traffic {
         lines.push("  ports:".to_owned());
         lines.push(format!("  - {{protocol: {protocol}, port: {port}}}"));
@@ -177,8 +192,36 @@ pub(super) fn new_rule(
     Some((policy.name.clone(), lines))
 }
 
+/// The end that a side's rules look at.
+fn other<'c>(case: &'c Case<'_>, direction: Direction) -> &'c Party {
+    match direction {
+        Direction::Egress => &case.to,
+        Direction::Ingress => &case.from,
+    }
+}
+
+fn peers_key(direction: Direction) -> &'static str {
+    match direction {
+        Direction::Ingress => "from",
+        Direction::Egress => "to",
+    }
+}
+
+/// Fields of a flow mapping as an item of a block list.
+fn list_item(fields: &str) -> String {
+    if fields.starts_with("namespaceSelector") { format!("- {{{fields}}}") } else { format!("- {fields}") }
+}
+
+/// The peers that match an end, as the fields of a flow mapping; none where only a node's address would.
+fn peers(engine: &Engine, party: &Party, own_namespace: &str) -> Vec<String> {
+    match pod_of(engine, party) {
+        Some(pod) => peer_of_pod(pod, own_namespace).into_iter().collect(),
+        None => blocks(party).into_iter().map(peer_of_block).collect(),
+    }
+}
+
 /// A peer that selects a pod, in flow style; `None` for pods that no selector matches.
-fn peer_of_pod(engine: &Engine, pod: &Pod, own_namespace: &str) -> Option<String> {
+fn peer_of_pod(pod: &Pod, own_namespace: &str) -> Option<String> {
     if pod.host_network {
         return None;
     }
@@ -186,8 +229,7 @@ fn peer_of_pod(engine: &Engine, pod: &Pod, own_namespace: &str) -> Option<String
     if pod.namespace == own_namespace {
         return Some(pods);
     }
-    let name = engine.namespace_labels(&pod.namespace).get(NAMESPACE_NAME).cloned()?;
-    Some(format!("{{namespaceSelector: {{matchLabels: {{{NAMESPACE_NAME}: {name}}}}}, {pods}}}"))
+    Some(format!("namespaceSelector: {{matchLabels: {{{NAMESPACE_NAME}: {}}}}}, {pods}", pod.namespace))
 }
 
 fn selector(labels: &Labels) -> String {
@@ -236,12 +278,13 @@ fn telling_labels(labels: &Labels) -> Labels {
     if telling.is_empty() { keep(&|k| !CHANGING.contains(&k)) } else { telling }
 }
 
-/// A block that is exactly the other end, where that is an address or one prefix.
-fn address_block(party: &Party) -> Option<IpNet> {
+/// The blocks that are an end outside; none where its range is not one prefix.
+fn blocks(party: &Party) -> Vec<IpNet> {
     match &party.reference {
-        Reference::Address(address) => Some(IpNet::from(*address)),
-        Reference::Outside(first, last) => ranges::prefix(*first, *last),
-        _ => None,
+        Reference::Address(address) => vec![IpNet::from(*address)],
+        Reference::Outside(first, last) => ranges::prefix(*first, *last).into_iter().collect(),
+        Reference::External => vec![Ipv4Net::default().into(), Ipv6Net::default().into()],
+        Reference::Workload { .. } => Vec::new(),
     }
 }
 
@@ -253,32 +296,12 @@ fn peer_of_block(block: IpNet) -> String {
     }
 }
 
-fn lacks(wants: &Requirement, has: Option<&str>, who: &str) -> String {
+fn lacks(wants: &Requirement, has: Option<&str>, who_has: &str) -> String {
     let key = wants.key();
     match has {
-        Some(value) => format!("the rule asks {wants}; {who} has {key}={value}"),
-        None => format!("the rule asks {wants}; {who} has no label {key}"),
+        Some(value) => format!("the rule asks {wants}; {who_has} {key}={value}"),
+        None => format!("the rule asks {wants}; {who_has} no label {key}"),
     }
-}
-
-/// How labels or selector would have to change.
-fn relabel(wants: &Requirement, has: Option<&str>, who: &str, selector: &str) -> String {
-    let first = |values: &BTreeSet<String>| values.first().cloned().unwrap_or_default();
-    match (wants, has) {
-        (Requirement::In(key, values), Some(has)) => format!(
-            "let the rule's {selector} ask {key}={has}, or change the label of {who} to {key}={}",
-            first(values)
-        ),
-        (Requirement::In(key, values), None) => format!("give {who} the label {key}={}", first(values)),
-        (Requirement::Exists(key), _) => format!("give {who} the label {key}"),
-        (Requirement::NotIn(key, _) | Requirement::DoesNotExist(key), _) => {
-            format!("remove the label {key} from {who}, or the requirement `{wants}` from the rule's {selector}")
-        }
-    }
-}
-
-fn own_namespace<'e>(engine: &'e Engine, miss: &NearMiss) -> &'e str {
-    engine.resolve(miss.rule).map_or("", |(policy, _)| policy.name.namespace.as_str())
 }
 
 fn pod_of<'e>(engine: &'e Engine, party: &Party) -> Option<&'e Pod> {

@@ -7,7 +7,6 @@ use super::answer::{Answer, Answers, Side, Why};
 use super::fix;
 use super::question::{Case, Question};
 use crate::ports::PortList;
-use crate::reference::Reference;
 
 /// The answer as JSON, with a line end.
 ///
@@ -17,14 +16,7 @@ pub(super) fn render(question: &Question<'_>, answers: &Answers<'_>, notes: &[St
     let mut top = Map::new();
     top.insert("version".to_owned(), json!(1));
     if let Some(deciding) = answers.deciding() {
-        let merged = answers.is_uniform() && answers.all().count() > 1;
         let mut answer = answer_json(engine, deciding);
-        // One answer for all outside addresses, not for the first range.
-        for key in ["from", "to"] {
-            if let Some(end) = answer.get_mut(key).filter(|e| merged && e.get("external").is_some()) {
-                *end = Reference::External.to_json();
-            }
-        }
         top.append(&mut answer);
         top.insert("verdict".to_owned(), verdict(answers.allowed()));
         if let Some(service) = question.service {
@@ -42,7 +34,7 @@ pub(super) fn render(question: &Question<'_>, answers: &Answers<'_>, notes: &[St
 }
 
 fn answer_json(engine: &Engine, answer: &Answer<'_>) -> Map<String, Value> {
-    let case = answer.case;
+    let case = &answer.case;
     let (protocol, port) = match case.traffic {
         Some(Traffic::Port(protocol, port)) => (json!(protocol.as_str()), json!(port)),
         Some(Traffic::Other) => (json!("ICMP"), Value::Null),
@@ -148,7 +140,7 @@ fn miss_json(engine: &Engine, miss: &NearMiss, case: &Case<'_>, direction: Direc
         let all: Vec<Value> = described.iter().map(difference).collect();
         extend(&mut value, [("differences".to_owned(), Value::Array(all))]);
     }
-    extend(&mut value, [("fix".to_owned(), json!(fix::fix(&described)))]);
+    extend(&mut value, [("fix".to_owned(), json!(fix::fix(engine, miss, case, direction)))]);
     value
 }
 

@@ -4,16 +4,13 @@
 //! addresses. Then there is a [`Case`] for each; the connection is allowed if all are. A Service that is asked about
 //! without a port has a group of cases for each of its ports; something may pass if one group may.
 
-use std::net::IpAddr;
-
-use ipnet::{IpAddrRange, Ipv4AddrRange, Ipv6AddrRange};
 use ringfence_k8s::{Inventory, Service, ServicePort};
-use ringfence_policy::{Direction, Engine, Identity, NamedPort, PodId, Protocol, SetId, Traffic, Workload};
+use ringfence_policy::{Engine, PodId, Protocol, Traffic};
 
+use super::party::{Pairing, Party, end_parties, parties};
 use super::service;
 use crate::complaint::Complaint;
 use crate::ends::End;
-use crate::reference::{Reference, Referrer};
 use crate::target::Port;
 
 /// What is asked.
@@ -37,7 +34,7 @@ pub(super) struct Question<'i> {
 }
 
 /// One connection, or, without traffic, all that may pass between two ends.
-#[derive(Debug)]
+#[derive(Debug, Clone)]
 pub(super) struct Case<'i> {
     pub(super) from: Party,
     pub(super) to: Party,
@@ -45,13 +42,12 @@ pub(super) struct Case<'i> {
     pub(super) service_port: Option<&'i ServicePort>,
 }
 
-/// One end of a case.
-#[derive(Debug, Clone)]
-pub(super) struct Party {
-    pub(super) reference: Reference,
-    pub(super) end: ringfence_policy::End,
-    /// The pods that it stands for; policies do not tell them apart.
-    pods: Vec<PodId>,
+/// What comes in at one end.
+#[derive(Debug)]
+struct Arrival<'i> {
+    party: Party,
+    traffic: Option<Traffic>,
+    service_port: Option<&'i ServicePort>,
 }
 
 impl<'i> Question<'i> {
@@ -63,13 +59,7 @@ impl<'i> Question<'i> {
         port: Option<&Port>,
     ) -> Result<Question<'i>, Complaint> {
         if let End::Service(service) = &from {
-            let pods = parties(engine, &service::pods(engine, service), None);
-            let names: Vec<String> = pods.iter().map(|p| p.reference.text()).collect();
-            let complaint = Complaint::new(format!("{} only receives connections", from.text()));
-            return Err(match names.as_slice() {
-                [] => complaint.help("name a workload as the source"),
-                _ => complaint.help(format!("its pods can be a source: {}", names.join(", "))),
-            });
+            return Err(no_source(engine, service, &from.text()));
         }
         if matches!((&from, &to), (End::External, End::External)) {
             return Err(Complaint::new("both ends are outside: no policy sees such a connection")
@@ -79,50 +69,24 @@ impl<'i> Question<'i> {
         notes.extend(outside_pod_cidr(engine, &from));
         notes.extend(outside_pod_cidr(engine, &to));
         let sources = end_parties(engine, &from);
-        let mut sent = match port {
-            Some(Port::Number(number, protocol)) => {
-                Some(Traffic::Port(protocol.unwrap_or(Protocol::Tcp), *number))
+        let (destinations, sent, through) = match &to {
+            End::Service(service) => {
+                let (groups, sent) = through_service(engine, service, port)?;
+                (groups, sent, Some(*service))
             }
-            Some(Port::Icmp) => Some(Traffic::Other),
-            Some(Port::Name(..)) | None => None,
+            _ => {
+                let (group, sent) = directly(engine, &to, port)?;
+                let pods: Vec<PodId> = group.iter().flat_map(|a| a.party.pods.clone()).collect();
+                notes.extend(service::port_mistaken(engine, inventory, &pods, sent));
+                (vec![group], sent, None)
+            }
         };
-        let mut destinations: Vec<Vec<(Party, Option<Traffic>, Option<&'i ServicePort>)>> = Vec::new();
-        let mut through = None;
-        if let End::Service(service) = &to {
-            through = Some(*service);
-            let targets = service::targets(engine, service, port)?;
-            if let [service::Target { port: Some(port), .. }] = targets.as_slice() {
-                sent = Some(Traffic::Port(port.protocol, port.port));
-            }
-            for target in targets {
-                let mut group = Vec::new();
-                for party in parties(engine, &target.pods, None) {
-                    let traffic = party.pods.first().and_then(|p| target.traffic(engine, *p));
-                    group.push((party, traffic, target.port));
-                }
-                destinations.push(group);
-            }
-        } else {
-            let mut group = Vec::new();
-            for party in end_parties(engine, &to) {
-                let traffic = match port {
-                    Some(Port::Name(name, protocol)) => Some(named_port(engine, &party, name, *protocol)?),
-                    _ => sent,
-                };
-                group.push((party, traffic, None));
-            }
-            if let [(_, Some(traffic), _)] = group.as_slice() {
-                sent = Some(*traffic);
-            }
-            notes.extend(service::port_mistaken(engine, inventory, &group_pods(&group), sent));
-            destinations.push(group);
-        }
         let mut pairing = Pairing::new(engine);
         let mut groups = Vec::new();
         for group in destinations {
             let mut cases = Vec::new();
             for source in &sources {
-                for (party, traffic, service_port) in &group {
+                for Arrival { party, traffic, service_port } in &group {
                     let (from, to) = pairing.pair(source.clone(), party.clone());
                     cases.push(Case { from, to, traffic: *traffic, service_port: *service_port });
                 }
@@ -131,9 +95,20 @@ impl<'i> Question<'i> {
         }
         let made = pairing.engine();
         if made.is_some() {
-            notes.push("this is about two different pods of one workload: a pod always reaches itself".to_owned());
+            notes.push(
+                "this is about two different pods of one workload: a pod always reaches itself".to_owned(),
+            );
         }
-        Ok(Question { given: engine, made, from: from.text(), to: to.text(), sent, service: through, groups, notes })
+        Ok(Question {
+            given: engine,
+            made,
+            from: from.text(),
+            to: to.text(),
+            sent,
+            service: through,
+            groups,
+            notes,
+        })
     }
 
     /// The engine that answers.
@@ -149,127 +124,63 @@ impl Case<'_> {
     }
 }
 
-/// Picks pods for the two ends of a case, two different ones wherever there are two.
-struct Pairing<'e> {
-    engine: &'e Engine,
-    twins: Vec<(PodId, PodId)>,
-}
-
-impl<'e> Pairing<'e> {
-    fn new(engine: &'e Engine) -> Pairing<'e> {
-        Pairing { engine, twins: Vec::new() }
-    }
-
-    fn pair(&mut self, from: Party, mut to: Party) -> (Party, Party) {
-        if let (Some(source), Some(destination)) = (from.pods.first(), to.pods.first())
-            && source == destination
-        {
-            let other = to.pods.iter().find(|p| *p != source).copied().or_else(|| self.twin(*source));
-            if let Some(other) = other {
-                to.end = ringfence_policy::End::Pod(other);
-            }
-        }
-        (from, to)
-    }
-
-    /// Another pod of the same manifest, if that asks for more than one.
-    fn twin(&mut self, pod: PodId) -> Option<PodId> {
-        if let Some((_, twin)) = self.twins.iter().find(|(p, _)| *p == pod) {
-            return Some(*twin);
-        }
-        self.engine.pod(pod).filter(|p| p.count > 1)?;
-        let next = u32::try_from(self.engine.world().pods.len() + self.twins.len()).ok()?;
-        self.twins.push((pod, PodId(next)));
-        Some(PodId(next))
-    }
-
-    /// The engine of a world with the twins, if there are any.
-    fn engine(self) -> Option<Engine> {
-        if self.twins.is_empty() {
-            return None;
-        }
-        let mut world = self.engine.world().clone();
-        world.pods.extend(self.twins.iter().filter_map(|(pod, _)| self.engine.pod(*pod).cloned()));
-        Some(Engine::new(world))
-    }
-}
-
-fn end_parties(engine: &Engine, end: &End<'_>) -> Vec<Party> {
-    match end {
-        End::Pods(reference, pods) => parties(engine, pods, Some(reference)),
-        End::Service(service) => parties(engine, &service::pods(engine, service), None),
-        End::Address(address) => vec![Party {
-            reference: Reference::Address(*address),
-            end: ringfence_policy::End::Address(*address),
-            pods: Vec::new(),
-        }],
-        End::External => outside(engine),
-    }
-}
-
-/// What policies can tell of a pod, and what it belongs to.
-#[derive(PartialEq, Eq)]
-struct Class<'e> {
-    namespace: &'e str,
-    workload: &'e Workload,
-    named_ports: &'e [NamedPort],
-    host_network: bool,
-    ingress: Option<SetId>,
-    egress: Option<SetId>,
-    identity: Identity,
-}
-
-/// Pods, those together that belong to one workload and that policies do not tell apart.
-fn parties(engine: &Engine, pods: &[PodId], whole: Option<&Reference>) -> Vec<Party> {
-    let referrer = Referrer::new(engine);
-    let mut classes: Vec<(Class<'_>, Vec<PodId>)> = Vec::new();
-    for id in pods {
-        let Some(pod) = engine.pod(*id) else { continue };
-        let class = Class {
-            namespace: &pod.namespace,
-            workload: &pod.workload,
-            named_ports: &pod.named_ports,
-            host_network: pod.host_network,
-            ingress: engine.policy_set(*id, Direction::Ingress),
-            egress: engine.policy_set(*id, Direction::Egress),
-            identity: engine.identity(ringfence_policy::End::Pod(*id)),
+/// The pods behind a Service, a group for each of its ports that is asked for; and that port, if it is one.
+#[expect(clippy::type_complexity, reason = "read at once by the only caller")]
+fn through_service<'i>(
+    engine: &Engine,
+    service: &'i Service,
+    port: Option<&Port>,
+) -> Result<(Vec<Vec<Arrival<'i>>>, Option<Traffic>), Complaint> {
+    let targets = service::targets(engine, service, port)?;
+    let sent = match targets.as_slice() {
+        [service::Target { port: Some(port), .. }] => Some(Traffic::Port(port.protocol, port.port)),
+        [service::Target { port: None, direct, .. }] => *direct,
+        _ => None,
+    };
+    let group = |target: &service::Target<'i>| {
+        let arrival = |party: Party| {
+            let traffic = party.pods.first().and_then(|p| target.traffic(engine, *p));
+            Arrival { party, traffic, service_port: target.port }
         };
-        match classes.iter_mut().find(|(known, _)| *known == class) {
-            Some((_, ids)) => ids.push(*id),
-            None => classes.push((class, vec![*id])),
-        }
-    }
-    let is_alone = |class: &Class<'_>| {
-        classes.iter().filter(|(c, _)| (c.namespace, c.workload) == (class.namespace, class.workload)).count() == 1
+        parties(engine, &target.pods, None).into_iter().map(arrival).collect()
     };
-    let party = |(class, ids): &(Class<'_>, Vec<PodId>)| {
-        let reference = match whole {
-            Some(reference) if classes.len() == 1 => reference.clone(),
-            _ => referrer.workload(class.namespace, class.workload, ids, is_alone(class)),
-        };
-        Some(Party { reference, end: ringfence_policy::End::Pod(*ids.first()?), pods: ids.clone() })
-    };
-    classes.iter().filter_map(party).collect()
+    Ok((targets.iter().map(group).collect(), sent))
 }
 
-/// All outside addresses, those together that policies do not tell apart.
-fn outside(engine: &Engine) -> Vec<Party> {
-    let is_outside = |address: &IpAddr| {
-        engine.pod_at(*address).is_none() && !engine.world().nodes.iter().any(|n| n.addresses.contains(address))
+/// What stands for an end that is no Service, and what is sent to it, if that is the same for all.
+fn directly<'i>(
+    engine: &Engine,
+    to: &End<'_>,
+    port: Option<&Port>,
+) -> Result<(Vec<Arrival<'i>>, Option<Traffic>), Complaint> {
+    let sent = match port {
+        Some(Port::Number(number, protocol)) => {
+            Some(Traffic::Port(protocol.unwrap_or(Protocol::Tcp), *number))
+        }
+        Some(Port::Icmp) => Some(Traffic::Other),
+        Some(Port::Name(..)) | None => None,
     };
-    let party = |range: ringfence_policy::AddressRange| {
-        let mut addresses = match (range.first, range.last) {
-            (IpAddr::V4(first), IpAddr::V4(last)) => IpAddrRange::V4(Ipv4AddrRange::new(first, last)),
-            (IpAddr::V6(first), IpAddr::V6(last)) => IpAddrRange::V6(Ipv6AddrRange::new(first, last)),
-            _ => return None,
+    let mut group = Vec::new();
+    for party in end_parties(engine, to) {
+        let traffic = match port {
+            Some(Port::Name(name, protocol)) => Some(named_port(engine, &party, name, *protocol)?),
+            _ => sent,
         };
-        Some(Party {
-            reference: Reference::Outside(range.first, range.last),
-            end: ringfence_policy::End::Address(addresses.find(is_outside)?),
-            pods: Vec::new(),
-        })
-    };
-    engine.address_space().ranges().into_iter().filter_map(party).collect()
+        group.push(Arrival { party, traffic, service_port: None });
+    }
+    let first = group.first().and_then(|a| a.traffic);
+    let sent = first.filter(|_| group.iter().all(|a| a.traffic == first));
+    Ok((group, sent))
+}
+
+fn no_source(engine: &Engine, service: &Service, called: &str) -> Complaint {
+    let pods = parties(engine, &service::pods(engine, service), None);
+    let names: Vec<String> = pods.iter().map(|p| p.reference.text()).collect();
+    let complaint = Complaint::new(format!("{called} only receives connections"));
+    match names.as_slice() {
+        [] => complaint.help("name a workload as the source"),
+        _ => complaint.help(format!("its pods can be a source: {}", names.join(", "))),
+    }
 }
 
 /// The port of a name on the pods of an end.
@@ -300,11 +211,13 @@ fn named_port(
         pod.named_ports.iter().map(|p| format!("{} ({} {})", p.name, p.protocol, p.port)).collect();
     match found.as_slice() {
         [one] => Ok(*one),
-        [] => Err(Complaint::new(format!("{called} has no port called `{name}`")).help(if known.is_empty() {
-            "none of its ports has a name: give the port by number".to_owned()
-        } else {
-            format!("its ports with a name: {}", known.join(", "))
-        })),
+        [] => {
+            Err(Complaint::new(format!("{called} has no port called `{name}`")).help(if known.is_empty() {
+                "none of its ports has a name: give the port by number".to_owned()
+            } else {
+                format!("its ports with a name: {}", known.join(", "))
+            }))
+        }
         _ => Err(Complaint::new(format!("`{name}` is more than one port of {called}: {}", known.join(", ")))
             .help("give the port by number, or add the protocol: NAME:PORT/tcp")),
     }
@@ -317,8 +230,4 @@ fn outside_pod_cidr(engine: &Engine, end: &End<'_>) -> Option<String> {
     engine.pod_at(*address).is_none().then(|| {
         format!("{address} is in the pod range {range}, but no pod here is known to have it: taken for an outside address")
     })
-}
-
-fn group_pods<T, U>(group: &[(Party, T, U)]) -> Vec<PodId> {
-    group.iter().flat_map(|(party, _, _)| party.pods.clone()).collect()
 }

@@ -63,7 +63,8 @@ mod tests {
 
     #[test]
     fn a_block_ends_where_the_indentation_does() {
-        let text = "ingress:\n  - from:\n    - podSelector: {}\n\n    ports: []\n\n  # next\n  - {}\negress:\n";
+        let text =
+            "ingress:\n  - from:\n    - podSelector: {}\n\n    ports: []\n\n  # next\n  - {}\negress:\n";
         check(text, 2, &[(2, "- from:"), (3, "  - podSelector: {}"), (4, ""), (5, "  ports: []")]);
         check(text, 8, &[(8, "- {}")]);
         check(text, 99, &[]);

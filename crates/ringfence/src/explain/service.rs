@@ -15,7 +15,8 @@ pub(super) struct Target<'i> {
     pub(super) port: Option<&'i ServicePort>,
     /// The pods that receive it. Never empty.
     pub(super) pods: Vec<PodId>,
-    direct: Option<Traffic>,
+    /// Without translation, what is sent, if that was asked for.
+    pub(super) direct: Option<Traffic>,
 }
 
 impl Target<'_> {

@@ -29,7 +29,7 @@ pub(super) fn render(
     if !answers.is_uniform() {
         page.cases(answers);
         page.line("");
-        page.line(&format!("The reasons, for {}:", case_text(deciding.case)));
+        page.line(&format!("The reasons, for {}:", case_text(&deciding.case)));
     }
     page.side(deciding, Direction::Egress);
     page.side(deciding, Direction::Ingress);
@@ -90,7 +90,7 @@ impl Page<'_> {
         let Some(service) = question.service else { return };
         let place = service.source.as_ref().map(|s| format!(", {s}")).unwrap_or_default();
         let mut known: Vec<String> = Vec::new();
-        for case in answers.all().map(|a| a.case) {
+        for case in answers.all().map(|a| &a.case) {
             let to = case.to.reference.text();
             let line = match (case.service_port, case.traffic) {
                 (Some(port), Some(traffic)) => format!("  {} goes to {traffic} of {to}", service_port(port)),
@@ -110,7 +110,7 @@ impl Page<'_> {
     fn cases(&mut self, answers: &Answers<'_>) {
         let mut lines: Vec<(bool, String, Vec<String>)> = Vec::new();
         for answer in answers.all() {
-            let Case { from, to, .. } = answer.case;
+            let Case { from, to, .. } = &answer.case;
             let range = [from, to].into_iter().find(|p| matches!(p.reference, Reference::Outside(..)));
             let ports = match (&answer.ports, answer.case.traffic, answer.case.service_port) {
                 (Some(ports), ..) if answer.allowed => format!(" on {}", PortList::from(ports).to_text()),
@@ -121,7 +121,9 @@ impl Page<'_> {
                 Some(range) if std::ptr::eq(range, from) => {
                     (format!("to {}{ports} from", to.reference.text()), Some(range.reference.text()))
                 }
-                Some(range) => (format!("from {}{ports} to", from.reference.text()), Some(range.reference.text())),
+                Some(range) => {
+                    (format!("from {}{ports} to", from.reference.text()), Some(range.reference.text()))
+                }
                 None => (format!("{} to {}{ports}", from.reference.text(), to.reference.text()), None),
             };
             match lines.iter_mut().find(|(a, t, _)| *a == answer.allowed && *t == text) {
@@ -152,7 +154,9 @@ impl Page<'_> {
             Why::OwnNode => self.line("  a node always reaches its own pods"),
             Why::NotIsolated => {
                 let direction = direction.as_str();
-                self.line(&format!("  open: no policy selects it for {direction}, so everything is allowed (default)"));
+                self.line(&format!(
+                    "  open: no policy selects it for {direction}, so everything is allowed (default)"
+                ));
             }
             Why::NoSubject => match subject.reference {
                 Reference::Workload { .. } => {
@@ -172,7 +176,7 @@ impl Page<'_> {
                 self.isolated(side, direction);
                 let it = if answer.case.traffic.is_some() { "this" } else { "anything of this" };
                 self.line(&format!("  denied: no {} rule of these policies allows {it}", direction.as_str()));
-                self.misses(side, answer.case, direction);
+                self.misses(side, &answer.case, direction);
             }
         }
     }
@@ -187,7 +191,7 @@ impl Page<'_> {
                 None => p.name.to_string(),
             })
             .collect();
-        self.line(&format!("  isolated for {direction} by (tier NetworkPolicy):"));
+        self.line(&format!("  tier NetworkPolicy: isolated for {direction} by"));
         for name in names {
             self.line(&format!("    {name}"));
         }
@@ -198,7 +202,9 @@ impl Page<'_> {
             self.miss(miss, case, direction);
         }
         if side.misses.len() > MISSES {
-            let more = self.palette.dim(&format!("  and {} more rules, which differ more", side.misses.len() - MISSES));
+            let more = self
+                .palette
+                .dim(&format!("  and {} more rules, which differ more", side.misses.len() - MISSES));
             self.line("");
             self.line(&more);
         }
@@ -222,7 +228,7 @@ impl Page<'_> {
             self.line(&format!("    differs: {}", difference.sentence));
         }
         let word = self.palette.accent("fix");
-        self.line(&format!("    {word}: {}", fix::fix(&described)));
+        self.line(&format!("    {word}: {}", fix::fix(self.engine, miss, case, direction)));
     }
 
     fn rule_text(&self, rule: RuleRef) -> String {

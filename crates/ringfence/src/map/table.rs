@@ -72,7 +72,9 @@ fn merge_families(pairs: &[Pair]) -> Vec<(Reference, Reference, &Pair)> {
         let Pair { from, to, .. } = pair;
         rows.extend(match (whole_family(from), whole_family(to)) {
             (Some(IpAddr::V4(_)), _) if alike((true, to)) => Some((Reference::External, to.clone(), pair)),
-            (_, Some(IpAddr::V4(_))) if alike((false, from)) => Some((from.clone(), Reference::External, pair)),
+            (_, Some(IpAddr::V4(_))) if alike((false, from)) => {
+                Some((from.clone(), Reference::External, pair))
+            }
             (Some(IpAddr::V6(_)), _) if alike((true, to)) => None,
             (_, Some(IpAddr::V6(_))) if alike((false, from)) => None,
             _ => Some((from.clone(), to.clone(), pair)),
