@@ -54,9 +54,11 @@ pub(crate) fn read(paths: &[PathBuf], args: &InputArgs, terminal: &Terminal) -> 
     let errors = reading.findings.iter().filter(|f| f.level == Level::Error).count() + files.problems.len();
     if errors > 0 && !args.skip_invalid {
         let what = if errors == 1 { "1 error".to_owned() } else { format!("{errors} errors") };
-        return Err(Complaint::new(format!("{what} in the input: an answer without it would be a guess"))
-            .help("--skip-invalid answers without what could not be read")
-            .into());
+        return Err(Complaint::new(format!(
+            "{what} in the input: no answer, it would leave out what could not be read"
+        ))
+        .help("--skip-invalid answers without what could not be read")
+        .into());
     }
     let mut world = reading.inventory.world();
     world.pod_cidrs.clone_from(&args.pod_cidrs);

@@ -40,6 +40,8 @@ pub(crate) fn run(args: &MapArgs, terminal: &Terminal) -> anyhow::Result<ExitCod
 struct Map {
     workloads: Vec<Row>,
     connections: Vec<Pair>,
+    /// Into how many ranges the outside is divided.
+    outside: usize,
     notes: Vec<String>,
 }
 
@@ -90,6 +92,7 @@ impl Map {
         Map {
             workloads: workloads.collect(),
             connections: connections.filter_map(pair).collect(),
+            outside: reach.ends.iter().filter(|e| matches!(e, ReachEnd::Outside { .. })).count(),
             notes: notes::unknown_pod_addresses(engine).into_iter().collect(),
         }
     }

@@ -22,11 +22,6 @@ pub(crate) fn text(first: IpAddr, last: IpAddr) -> String {
     }
 }
 
-/// Whether the range is a whole address family.
-pub(crate) fn is_whole_family(first: IpAddr, last: IpAddr) -> bool {
-    prefix(first, last).is_some_and(|p| p.prefix_len() == 0)
-}
-
 fn one<T>(mut items: impl Iterator<Item = T>) -> Option<T> {
     let first = items.next()?;
     items.next().is_none().then_some(first)

@@ -111,13 +111,17 @@ pub(super) fn fix(engine: &Engine, miss: &NearMiss, case: &Case<'_>, direction: 
             format!("add `- {{protocol: {protocol}, port: {port}}}` to the rule's ports")
         }
         (false, _, Some(Traffic::Other)) => {
-            "ICMP passes only through a rule without ports: remove the rule's ports".to_owned()
-        }
-        (false, _, None) => "let the rule name a port that the pods have".to_owned(),
-        (true, ..) if peers.is_empty() => {
-            "policies see this pod as its node: add an ipBlock around the node's address to the rule"
+            "ICMP passes only through a rule without ports: remove the rule's ports, which opens all"
                 .to_owned()
         }
+        (false, _, None) => "let the rule name a port that the pods have".to_owned(),
+        (true, ..) if peers.is_empty() => match &other(case, direction).reference {
+            Reference::Workload { .. } => {
+                "policies see this pod as its node: add an ipBlock around the node's address to the rule"
+                    .to_owned()
+            }
+            outside => format!("add ipBlocks that cover {} to the rule's `{list}`", outside.text()),
+        },
         (true, false, _) => {
             let plural = if peers.len() == 1 { "peer" } else { "peers" };
             let peers: Vec<String> = peers.iter().map(|p| format!("`{}`", list_item(p))).collect();

@@ -125,7 +125,6 @@ impl Case<'_> {
 }
 
 /// The pods behind a Service, a group for each of its ports that is asked for; and that port, if it is one.
-#[expect(clippy::type_complexity, reason = "read at once by the only caller")]
 fn through_service<'i>(
     engine: &Engine,
     service: &'i Service,

@@ -66,23 +66,22 @@ impl Page<'_> {
             (false, false) => "may not connect to",
         };
         let what = match (question.sent, &deciding.ports) {
-            (Some(Traffic::Other), _) => "with ICMP (ping)".to_owned(),
-            (Some(traffic), _) => format!("on {traffic}"),
-            (None, None) if allowed => "on some of its ports".to_owned(),
+            (Some(Traffic::Other), _) => " with ICMP (ping)".to_owned(),
+            (Some(traffic), _) => format!(" on {traffic}"),
             (None, Some(ports)) if allowed && answers.is_uniform() => {
                 let list = PortList::from(ports);
                 if list.is_all() {
-                    "on every port, ICMP too".to_owned()
+                    " on every port, ICMP too".to_owned()
                 } else {
-                    format!("on {}, and on nothing else", list.to_text())
+                    format!(" on {}, and on nothing else", list.to_text())
                 }
             }
-            (None, Some(_)) if allowed => "on some ports".to_owned(),
-            (None, _) if partly => "on the same ports".to_owned(),
-            (None, _) => "on any port".to_owned(),
+            (None, _) if allowed => " on some ports".to_owned(),
+            (None, _) if partly => String::new(),
+            (None, _) => " on any port".to_owned(),
         };
         let verdict = self.verdict(allowed);
-        self.line(&format!("{verdict}: {from} {may} {to} {what}"));
+        self.line(&format!("{verdict}: {from} {may} {to}{what}"));
     }
 
     /// What becomes of the ports of a Service.

@@ -1,11 +1,9 @@
 //! The map for people: the workloads with their isolation, then who connects to whom.
 
-use std::collections::HashMap;
-use std::net::IpAddr;
+use std::collections::{HashMap, HashSet};
 
 use super::{Map, Pair};
 use crate::ports::PortList;
-use crate::ranges;
 use crate::reference::Reference;
 use crate::table::columns;
 use crate::terminal::Palette;
@@ -45,48 +43,42 @@ pub(super) fn render(map: &Map, palette: Palette) -> String {
         text.push_str("No connections are allowed.\n");
         return text;
     }
-    let rows: Vec<Vec<String>> = merge_families(&map.connections)
+    let rows: Vec<Vec<String>> = merge_outside(map)
         .into_iter()
-        .map(|(from, to, pair)| vec![from.text(), to.text(), pair.allowed.to_text()])
+        .map(|(from, to, allowed)| vec![from.text(), to.text(), allowed.to_text()])
         .collect();
     text.push_str(&columns(&["FROM", "TO", "PORTS"], &rows, palette, |_, cell| cell.to_owned()));
     text
 }
 
-/// The pairs, with those of the whole of IPv4 and the whole of IPv6 as one where they allow the same.
-fn merge_families(pairs: &[Pair]) -> Vec<(Reference, Reference, &Pair)> {
-    let mut families: HashMap<(bool, &Reference), Vec<&PortList>> = HashMap::new();
-    for pair in pairs {
-        if whole_family(&pair.from).is_some() {
-            families.entry((true, &pair.to)).or_default().push(&pair.allowed);
-        }
-        if whole_family(&pair.to).is_some() {
-            families.entry((false, &pair.from)).or_default().push(&pair.allowed);
+/// The pairs, with all outside ranges as one end where the same is allowed for every one of them.
+fn merge_outside(map: &Map) -> Vec<(Reference, Reference, &PortList)> {
+    let mut outside: HashMap<(bool, &Reference), Vec<&PortList>> = HashMap::new();
+    for pair in &map.connections {
+        if let Some(key) = outside_pair(pair) {
+            outside.entry(key).or_default().push(&pair.allowed);
         }
     }
-    let alike = |key: (bool, &Reference)| {
-        families.get(&key).is_some_and(|lists| matches!(lists.as_slice(), [a, b] if a == b))
-    };
+    outside.retain(|_, lists| lists.len() == map.outside && lists.windows(2).all(|w| w.first() == w.last()));
     let mut rows = Vec::new();
-    for pair in pairs {
-        let Pair { from, to, .. } = pair;
-        rows.extend(match (whole_family(from), whole_family(to)) {
-            (Some(IpAddr::V4(_)), _) if alike((true, to)) => Some((Reference::External, to.clone(), pair)),
-            (_, Some(IpAddr::V4(_))) if alike((false, from)) => {
-                Some((from.clone(), Reference::External, pair))
-            }
-            (Some(IpAddr::V6(_)), _) if alike((true, to)) => None,
-            (_, Some(IpAddr::V6(_))) if alike((false, from)) => None,
-            _ => Some((from.clone(), to.clone(), pair)),
-        });
+    let mut done = HashSet::new();
+    for pair in &map.connections {
+        let (from, to) = match outside_pair(pair).filter(|key| outside.contains_key(key)) {
+            Some(key) if !done.insert(key) => continue,
+            Some((true, to)) => (Reference::External, to.clone()),
+            Some((false, from)) => (from.clone(), Reference::External),
+            None => (pair.from.clone(), pair.to.clone()),
+        };
+        rows.push((from, to, &pair.allowed));
     }
     rows
 }
 
-/// The first address of an end that is a whole address family.
-fn whole_family(end: &Reference) -> Option<IpAddr> {
-    match end {
-        Reference::Outside(first, last) if ranges::is_whole_family(*first, *last) => Some(*first),
+/// Whether the source is outside, and the end that is not; `None` where neither is.
+fn outside_pair(pair: &Pair) -> Option<(bool, &Reference)> {
+    match (&pair.from, &pair.to) {
+        (Reference::Outside(..), to) => Some((true, to)),
+        (from, Reference::Outside(..)) => Some((false, from)),
         _ => None,
     }
 }
