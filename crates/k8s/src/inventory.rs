@@ -2,13 +2,15 @@
 
 use std::net::IpAddr;
 
-use ringfence_policy::{Labels, NamedPort, Namespace, NetworkPolicy, Protocol, Source};
+use ringfence_policy::{Labels, NamedPort, Namespace, NetworkPolicy, Node, Protocol, Source};
 
 /// Everything that was read, in the order in which it was found.
 #[derive(Debug, Clone, Default)]
 pub struct Inventory {
     /// Namespaces: those that were declared, and those that objects name without a declaration.
     pub namespaces: Vec<Namespace>,
+    /// Nodes, with their own addresses.
+    pub nodes: Vec<Node>,
     /// What runs pods.
     pub workloads: Vec<Workload>,
     /// Services.

@@ -11,11 +11,12 @@ mod lower;
 pub mod node;
 mod read;
 pub mod source;
+mod store;
 mod world;
 mod yaml;
 
 pub use finding::{Finding, Level};
 pub use inventory::{ContainerPort, Inventory, Owner, Service, ServicePort, TargetPort, Workload};
 pub use node::{Entry, Node, Value};
-pub use read::{ReadOptions, Reader, Reading, read};
+pub use read::{Manifest, ReadOptions, Reader, Reading, read};
 pub use source::{FileId, Place, SourceFile, Sources, Span};

@@ -7,10 +7,10 @@ use ringfence_policy::Namespace;
 
 use crate::finding::{Finding, Level};
 use crate::inventory::Inventory;
-use crate::lower::Lowered;
 use crate::lower::context::Context;
 use crate::node::Node;
 use crate::source::{FileId, SourceFile, Sources, Span};
+use crate::store::{Key, Store};
 use crate::{json, yaml};
 
 /// How to read.
@@ -18,11 +18,13 @@ use crate::{json, yaml};
 pub struct ReadOptions {
     /// The namespace of objects that name none.
     pub default_namespace: String,
+    /// Whether to keep the objects as they are written, in [`Reading::manifests`].
+    pub keep_manifests: bool,
 }
 
 impl Default for ReadOptions {
     fn default() -> ReadOptions {
-        ReadOptions { default_namespace: "default".to_owned() }
+        ReadOptions { default_namespace: "default".to_owned(), keep_manifests: false }
     }
 }
 
@@ -36,8 +38,24 @@ pub struct Reading {
     pub findings: Vec<Finding>,
     /// The texts that the findings point into.
     pub sources: Sources,
+    /// The objects that were read, as they are written, if [`ReadOptions::keep_manifests`] asks for them: for whoever
+    /// needs the place of a word, or wants to tell what is written from what is defaulted.
+    pub manifests: Vec<Manifest>,
     /// How many objects of other kinds there were, by kind.
     pub passed_over: BTreeMap<String, usize>,
+}
+
+/// An object as it is written.
+#[derive(Debug, Clone, PartialEq)]
+pub struct Manifest {
+    /// Its kind.
+    pub kind: String,
+    /// Its namespace, written or not; empty for a Namespace.
+    pub namespace: String,
+    /// Its name.
+    pub name: String,
+    /// All of it.
+    pub node: Node,
 }
 
 impl Reading {
@@ -66,7 +84,7 @@ pub struct Reader {
     options: ReadOptions,
     reading: Reading,
     /// Where each object is in the inventory, by kind, namespace and name, and where its name is written.
-    seen: HashMap<(String, String, String), (usize, Option<Span>)>,
+    seen: HashMap<Key, (usize, Option<Span>)>,
 }
 
 impl Reader {
@@ -146,6 +164,7 @@ impl Reader {
         let mut store = Store {
             inventory: &mut self.reading.inventory,
             passed_over: &mut self.reading.passed_over,
+            manifests: self.options.keep_manifests.then_some(&mut self.reading.manifests),
             seen: &mut self.seen,
         };
         context.document(node, &mut |context, lowered, node| store.keep(context, lowered, node));
@@ -175,79 +194,4 @@ impl Reader {
 /// Whether the first key is in double quotes, as few people write it in YAML.
 fn starts_as_json(text: &str) -> bool {
     text.split_once('{').is_some_and(|(_, rest)| rest.trim_start().starts_with('"'))
-}
-
-/// Where lowered objects go; each name once.
-struct Store<'r> {
-    inventory: &'r mut Inventory,
-    passed_over: &'r mut BTreeMap<String, usize>,
-    seen: &'r mut HashMap<(String, String, String), (usize, Option<Span>)>,
-}
-
-impl Store<'_> {
-    fn keep(&mut self, context: &mut Context<'_>, lowered: Lowered, node: &Node) {
-        match lowered {
-            Lowered::PassedOver(kind) => *self.passed_over.entry(kind).or_default() += 1,
-            Lowered::Workload(workload, meta) => {
-                let key = (workload.kind.clone(), meta.namespace, meta.name);
-                let earlier =
-                    self.remember(context, key, meta.span.or(node.span), self.inventory.workloads.len());
-                put(&mut self.inventory.workloads, earlier, workload);
-            }
-            Lowered::Service(service, meta) => {
-                let key = ("Service".to_owned(), meta.namespace, meta.name);
-                let earlier =
-                    self.remember(context, key, meta.span.or(node.span), self.inventory.services.len());
-                put(&mut self.inventory.services, earlier, service);
-            }
-            Lowered::Namespace(namespace, meta) => {
-                let key = ("Namespace".to_owned(), String::new(), meta.name);
-                let earlier =
-                    self.remember(context, key, meta.span.or(node.span), self.inventory.namespaces.len());
-                put(&mut self.inventory.namespaces, earlier, namespace);
-            }
-            Lowered::Policy(policy, meta) => {
-                let key = ("NetworkPolicy".to_owned(), meta.namespace, meta.name);
-                let earlier =
-                    self.remember(context, key, meta.span.or(node.span), self.inventory.policies.len());
-                put(&mut self.inventory.policies, earlier, policy);
-            }
-        }
-    }
-
-    /// The place of an earlier object of this name, which is reported: on a server the later one replaces it.
-    fn remember(
-        &mut self,
-        context: &mut Context<'_>,
-        key: (String, String, String),
-        span: Option<Span>,
-        next: usize,
-    ) -> Option<usize> {
-        // The server completes a generated name, so that two such objects do not meet.
-        if key.2.ends_with('-') {
-            return None;
-        }
-        let (kind, namespace, name) = &key;
-        let called = if namespace.is_empty() { name.clone() } else { format!("{namespace}/{name}") };
-        let message = format!("{kind} {called} is written twice: the later replaces the earlier");
-        match self.seen.get_mut(&key) {
-            None => {
-                self.seen.insert(key, (next, span));
-                None
-            }
-            Some((index, first)) => {
-                context.error("duplicate-name", span, message, Some("rename one of them".to_owned()));
-                context.related(first.take(), "the earlier is here");
-                *first = span;
-                Some(*index)
-            }
-        }
-    }
-}
-
-fn put<T>(list: &mut Vec<T>, earlier: Option<usize>, item: T) {
-    match earlier.and_then(|index| list.get_mut(index)) {
-        Some(place) => *place = item,
-        None => list.push(item),
-    }
 }

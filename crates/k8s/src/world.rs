@@ -10,11 +10,22 @@ use crate::inventory::{Inventory, Workload};
 type Key<'a> = (&'a str, &'a str, &'a str);
 
 impl Inventory {
-    /// The world that these objects make. Nodes and pod ranges are not in manifests, and stay empty.
+    /// The world that these objects make. Pod ranges are not in manifests, and stay empty.
+    pub fn world(&self) -> World {
+        World {
+            namespaces: self.namespaces.clone(),
+            nodes: self.nodes.clone(),
+            pods: self.pods().into_iter().map(|(_, pod)| pod).collect(),
+            policies: self.policies.clone(),
+            pod_cidrs: Vec::new(),
+        }
+    }
+
+    /// The pods that count, each with the place in [`Inventory::workloads`] of what it is made from.
     ///
     /// A pod, or a controller that another controller owns, belongs to the topmost owner. Where a controller's own
     /// pods are here too, they count and its template does not.
-    pub fn world(&self) -> World {
+    pub fn pods(&self) -> Vec<(usize, Pod)> {
         let owners: BTreeMap<Key<'_>, Key<'_>> =
             self.workloads.iter().filter_map(|w| Some((key(w), owner(w)?))).collect();
         let present: BTreeSet<Key<'_>> = self.workloads.iter().map(key).collect();
@@ -25,18 +36,12 @@ impl Inventory {
             .filter(|w| w.kind == "Pod")
             .flat_map(|w| std::iter::successors(owner(w), |k| owners.get(k).copied()).take(MAX_OWNERS))
             .collect();
-        let pods = self.workloads.iter().filter(|w| {
+        let pods = self.workloads.iter().enumerate().filter(|(_, w)| {
             let template = w.kind != "Pod";
             let owner_counts = owner(w).is_some_and(|o| present.contains(&o));
             w.replicas > 0 && !(template && (counted.contains(&key(w)) || owner_counts))
         });
-        World {
-            namespaces: self.namespaces.clone(),
-            nodes: Vec::new(),
-            pods: pods.map(|w| pod(w, &owners)).collect(),
-            policies: self.policies.clone(),
-            pod_cidrs: Vec::new(),
-        }
+        pods.map(|(place, w)| (place, pod(w, &owners))).collect()
     }
 }
 

@@ -1,6 +1,6 @@
 //! What fuzzing has found worth keeping (`fuzz/corpus`), read again by every test run, and text made up on the spot.
 
-#![allow(missing_docs)]
+#![allow(missing_docs, clippy::expect_used, clippy::indexing_slicing, clippy::panic, clippy::unwrap_used)]
 
 use std::path::{Path, PathBuf};
 

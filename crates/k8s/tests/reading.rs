@@ -1,6 +1,6 @@
 //! Reading whole manifests: what each line of the NetworkPolicy semantics asks of a reader, and what bad input says.
 
-#![allow(missing_docs)]
+#![allow(missing_docs, clippy::expect_used, clippy::indexing_slicing, clippy::panic, clippy::unwrap_used)]
 
 use ringfence_k8s::{Level, ReadOptions, Reading, read};
 use ringfence_policy::{NamespaceScope, NetworkPolicy, Peer, Peers, Ports, Rule};
@@ -375,7 +375,7 @@ fn the_same_name_twice_is_a_loss() {
     assert_eq!(reading.findings.len(), 1);
     assert_eq!(
         finding.to_string(),
-        "two:3:18: error[duplicate-name]: NetworkPolicy default/p is written twice: the later replaces the earlier"
+        "two:3:18: warning[duplicate-name]: NetworkPolicy default/p is written twice: the later replaces the earlier"
     );
     assert_eq!(finding.related[0].0.to_string(), "one:3:18");
 }
@@ -410,7 +410,7 @@ fn kinds_and_versions() {
     check("apiVersion: v1\nkind: NetworkPolicy\n", &["1:13 error unknown-version"], &[]);
     check("apiVersion: networking.k8s.io/v1\nkind: Networkpolicy\n", &["2:7 error unknown-kind"], &[]);
     check("apiVersion: v1\nkind: Deployment\n", &["1:13 error unknown-version"], &[]);
-    check("apiVersion: v1\nkind: Node\n", &[], &["Node"]);
+    check("apiVersion: v1\nkind: ConfigMap\n", &[], &["ConfigMap"]);
     check("foo: bar\n", &["1:1 error not-an-object"], &[]);
     check("kind: Pod\nmetadata: {name: a}\n", &["1:1 error not-an-object"], &[]);
     check("apiVersion: v1\n", &["1:1 error not-an-object"], &[]);
@@ -502,4 +502,24 @@ fn json_documents() {
     check("{apiVersion: v1, kind: Pod, metadata: {name: a}}", &["a"], &[]);
     check(&format!("{}{}", pod("a"), "{\"apiVersion\": \"v1\",}}"), &["a"], &["6:21 error syntax"]);
     check("{\"apiVersion\": \"v1\", \"apiVersion\": \"v1\"}", &[], &["1:22 error duplicate-key"]);
+}
+
+#[test]
+fn the_same_object_twice_and_alike_loses_nothing() {
+    let one = with_spec("  podSelector: {}\n  ingress: [{}]\n");
+    let reading = reading(&format!("{one}---\n{one}"));
+    assert_eq!(found(&reading), ["10:18 warning duplicate-name"]);
+    assert_eq!(reading.inventory.policies.len(), 1);
+}
+
+#[test]
+fn manifests_are_kept_on_demand() {
+    let options = ReadOptions { keep_manifests: true, ..ReadOptions::default() };
+    let reading = read([("f", with_spec("  podSelector: {}\n"))], &options);
+    let manifest = &reading.manifests[0];
+    assert_eq!(
+        (manifest.kind.as_str(), manifest.namespace.as_str(), manifest.name.as_str()),
+        ("NetworkPolicy", "ns", "p")
+    );
+    assert!(manifest.node.get("spec").is_some_and(|s| s.get("policyTypes").is_none()));
 }

@@ -1,6 +1,6 @@
 //! Reading what runs pods, Services and Namespaces, and the world that they make.
 
-#![allow(missing_docs)]
+#![allow(missing_docs, clippy::expect_used, clippy::indexing_slicing, clippy::panic, clippy::unwrap_used)]
 
 use ringfence_k8s::{ReadOptions, Reading, TargetPort, read};
 
@@ -274,7 +274,7 @@ metadata: {name: a, labels: {team: w}}
     let reading = reading(text);
     assert_eq!(
         found(&reading),
-        ["4:39 warning namespace-name-label", "8:18 error duplicate-name", "14:52 error invalid-name",]
+        ["4:39 warning namespace-name-label", "8:18 warning duplicate-name", "14:52 error invalid-name",]
     );
     let names: Vec<(String, usize)> =
         reading.inventory.world().namespaces.iter().map(|n| (n.name.clone(), n.labels.len())).collect();
@@ -284,7 +284,7 @@ metadata: {name: a, labels: {team: w}}
 
 #[test]
 fn the_default_namespace_can_be_chosen() {
-    let options = ReadOptions { default_namespace: "shop".into() };
+    let options = ReadOptions { default_namespace: "shop".into(), ..ReadOptions::default() };
     let reading = read([("f", "{apiVersion: v1, kind: Pod, metadata: {name: p}}")], &options);
     assert_eq!(reading.inventory.workloads[0].namespace, "shop");
 }

@@ -8,6 +8,7 @@
 //! The meaning is that of the Kubernetes API text for `networking.k8s.io/v1` NetworkPolicy.
 
 pub mod addresses;
+mod compile;
 pub mod engine;
 mod index;
 pub mod misses;

@@ -219,7 +219,7 @@ pub struct Rule {
 }
 
 /// The peers of a rule.
-#[derive(Debug, Clone, PartialEq, Eq)]
+#[derive(Debug, Clone, PartialEq, Eq, Hash)]
 pub enum Peers {
     /// Everybody: `from` or `to` absent or empty.
     Any,
@@ -306,7 +306,7 @@ impl fmt::Display for IpBlock {
 }
 
 /// The ports of a rule.
-#[derive(Debug, Clone, PartialEq, Eq)]
+#[derive(Debug, Clone, PartialEq, Eq, Hash)]
 pub enum Ports {
     /// Every port of every protocol, ICMP and the like too: `ports` absent or empty.
     Any,

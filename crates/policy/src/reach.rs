@@ -217,7 +217,7 @@ fn workload_ends(engine: &Engine) -> Vec<ReachEnd> {
     }
     let mut ends = Vec::new();
     for ((namespace, name, kind), pods) in by_workload {
-        let mut alike: Vec<((Option<SetId>, Option<SetId>, Identity, bool), Vec<PodId>)> = Vec::new();
+        let mut alike: Vec<(_, Vec<PodId>)> = Vec::new();
         for pod in pods {
             let key = (
                 engine.policy_set(pod, Direction::Ingress),

@@ -15,13 +15,14 @@ pub(crate) enum Lowered {
     Workload(Workload, Meta),
     Service(Service, Meta),
     Namespace(Namespace, Meta),
+    Node(ringfence_policy::Node, Meta),
     Policy(NetworkPolicy, Meta),
     /// Of a kind that does not matter here.
     PassedOver(String),
 }
 
 /// The kinds that are read, with the API versions in which they exist or existed.
-const KINDS: [(&str, &[&str]); 11] = [
+const KINDS: [(&str, &[&str]); 12] = [
     ("Pod", &["v1"]),
     ("Deployment", &["apps/v1", "apps/v1beta2", "apps/v1beta1", "extensions/v1beta1"]),
     ("StatefulSet", &["apps/v1", "apps/v1beta2", "apps/v1beta1"]),
@@ -32,6 +33,7 @@ const KINDS: [(&str, &[&str]); 11] = [
     ("CronJob", &["batch/v1", "batch/v1beta1", "batch/v2alpha1"]),
     ("Service", &["v1"]),
     ("Namespace", &["v1"]),
+    ("Node", &["v1"]),
     ("NetworkPolicy", &["networking.k8s.io/v1", "extensions/v1beta1"]),
 ];
 
@@ -142,6 +144,7 @@ impl Context<'_> {
             "Pod" => self.pod(node).map(|(w, m)| Lowered::Workload(w, m)),
             "Service" => self.service(node).map(|(s, m)| Lowered::Service(s, m)),
             "Namespace" => self.namespace(node).map(|(n, m)| Lowered::Namespace(n, m)),
+            "Node" => self.cluster_node(node).map(|(n, m)| Lowered::Node(n, m)),
             "NetworkPolicy" => {
                 let (policy, meta) = self.network_policy(node)?;
                 if version != "networking.k8s.io/v1" {

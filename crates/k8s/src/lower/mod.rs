@@ -15,6 +15,3 @@ mod service;
 mod workload;
 
 pub(crate) use dispatch::Lowered;
-
-#[cfg(test)]
-mod tests;

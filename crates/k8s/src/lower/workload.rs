@@ -177,6 +177,23 @@ impl Context<'_> {
         })
     }
 
+    /// A Node: of its addresses those that packets can carry, not host names.
+    pub(crate) fn cluster_node(&mut self, object: &Node) -> Result<(ringfence_policy::Node, Meta), Reported> {
+        let meta = self.meta(object, "Node", Name::Lenient)?;
+        let mut addresses = Vec::new();
+        if let Some(list) = object.get("status").and_then(|s| s.get("addresses")) {
+            for item in self.sequence(list, "addresses")? {
+                let entries = self.mapping(item, "addresses")?;
+                let of_type = field(entries, "type").map(|n| self.string(n, "type")).transpose()?;
+                if let (Some("InternalIP" | "ExternalIP"), Some(node)) = (of_type, field(entries, "address"))
+                {
+                    addresses.extend(self.address(node)?);
+                }
+            }
+        }
+        Ok((ringfence_policy::Node { name: meta.name.clone(), addresses }, meta))
+    }
+
     fn addresses(&mut self, status: &[Entry]) -> Result<Vec<IpAddr>, Reported> {
         let mut addresses = Vec::new();
         if let Some(node) = field(status, "podIP") {

@@ -21,6 +21,9 @@ pub(crate) const MAX_DEPTH: usize = 100;
 /// How many nodes the aliases of one file may add: a guard against "billion laughs".
 const MAX_ALIASED_NODES: usize = 200_000;
 
+/// How many broken documents of one file are told apart.
+const MAX_BROKEN: usize = 100;
+
 /// Reads all documents of a file; empty ones are left out.
 pub(crate) fn parse(file: FileId, sources: &Sources, findings: &mut Vec<Finding>) -> Vec<Node> {
     let mut documents = Vec::new();
@@ -29,6 +32,8 @@ pub(crate) fn parse(file: FileId, sources: &Sources, findings: &mut Vec<Finding>
         findings.push(fault.into_finding(sources));
         return documents;
     }
+    findings.extend(odd_line_break(file, &text, sources));
+    let mut broken = 0;
     let mut builder = Builder::new(MAX_DEPTH, MAX_ALIASED_NODES);
     let mut start = if text.starts_with('\u{feff}') { '\u{feff}'.len_utf8() } else { 0 };
     while let Some(rest) = text.get(start..) {
@@ -37,7 +42,15 @@ pub(crate) fn parse(file: FileId, sources: &Sources, findings: &mut Vec<Finding>
             break;
         };
         findings.push(fault.into_finding(sources));
+        broken += 1;
         match next_document(&text, broken_at) {
+            Some(_) if broken == MAX_BROKEN => {
+                let span = end_of(file, &text);
+                let message =
+                    format!("{MAX_BROKEN} broken documents in this file; the rest of it is not read");
+                findings.push(Fault::new("syntax", span, message).into_finding(sources));
+                break;
+            }
             Some(next) => start = next,
             None => break,
         }
@@ -80,6 +93,11 @@ fn parse_from(
         }
     }
     None
+}
+
+fn end_of(file: FileId, text: &str) -> Span {
+    let end = u32::try_from(text.len()).unwrap_or(u32::MAX);
+    Span { file, start: end, end }
 }
 
 /// The first line after `from` that starts a document.
@@ -170,6 +188,17 @@ fn forbidden_character(file: FileId, text: &str) -> Option<Fault> {
     let start = u32::try_from(at).ok()?;
     let span = Span { file, start, end: start + u32::try_from(c.len_utf8()).ok()? };
     Some(Fault::new("syntax", span, format!("not valid YAML: control character U+{:04X}", u32::from(c))))
+}
+
+/// A line break that YAML 1.1 knows, and with it `kubectl`, but YAML 1.2 does not, and with it most editors.
+fn odd_line_break(file: FileId, text: &str, sources: &Sources) -> Option<Finding> {
+    let (at, c) = text.char_indices().find(|(_, c)| matches!(c, '\u{85}' | '\u{2028}' | '\u{2029}'))?;
+    let start = u32::try_from(at).ok()?;
+    let span = Span { file, start, end: start + u32::try_from(c.len_utf8()).ok()? };
+    let message = format!("U+{:04X} ends a line for kubectl, but not here", u32::from(c));
+    let fault = Fault::new("odd-line-break", span, message)
+        .help("remove it, or write it as an escape in double quotes");
+    Some(Finding { level: Level::Warning, ..fault.into_finding(sources) })
 }
 
 /// The parser counts characters; spans count bytes of the whole text.

@@ -170,3 +170,14 @@ fn collect(node: &Node, sources: &Sources, found: &mut Vec<String>) {
         _ => {}
     }
 }
+
+#[test]
+fn odd_line_breaks_are_reported() {
+    check("a: b\u{2028}c\n", &["{a:\"b\\u{2028}c\"}"], &["1:5 odd-line-break"]);
+}
+
+#[test]
+fn very_many_broken_documents_are_cut_short() {
+    let (documents, findings) = read(&"a: [\n---\n".repeat(1000));
+    assert_eq!((documents.len(), findings.len()), (0, MAX_BROKEN + 1));
+}

@@ -1,0 +1,203 @@
+//! The kernel's tables as a value, with the kernel's look-up.
+//!
+//! The look-up is the same as that of the BPF program, step by step, so that one can be tested against the other and
+//! every half-way state of a plan can be asked what it would do to a packet.
+
+use std::collections::BTreeMap;
+use std::net::IpAddr;
+
+use crate::abi::{
+    Address, EndValue, EndpointWord, IDENTITY_UNMATCHED, Op, PROTOCOLS_WITH_PORTS, PortMapKey, PortMapValue,
+    Prefix, RANGE_PODS, RuleKey, SLOTS,
+};
+
+/// What the kernel holds.
+#[derive(Debug, Clone, Default, PartialEq, Eq)]
+pub struct Tables {
+    /// The slot by which packets are judged.
+    pub active: u64,
+    /// Where a known address is found in `ends`.
+    pub addresses: BTreeMap<Address, u32>,
+    /// What holds for a known address.
+    pub ends: BTreeMap<u32, EndValue>,
+    /// The identities of other addresses.
+    pub cidrs: BTreeMap<Prefix, [u64; SLOTS]>,
+    /// Where unknown addresses are denied.
+    pub ranges: BTreeMap<Prefix, [u32; SLOTS]>,
+    /// The port map between a policy set and an identity.
+    pub rules: BTreeMap<RuleKey, u64>,
+    /// The rows of the port maps.
+    pub portmaps: BTreeMap<PortMapKey, PortMapValue>,
+}
+
+/// Where in its node's stack a packet is seen.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash)]
+pub enum Passage {
+    /// On its way through the node: from or to a pod.
+    Forward,
+    /// To the node itself.
+    LocalIn,
+    /// From the node itself.
+    LocalOut,
+}
+
+/// A packet of a new connection, as the look-up sees it.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct Packet {
+    /// Where it is seen.
+    pub passage: Passage,
+    /// Its source.
+    pub source: IpAddr,
+    /// Its destination, after a Service's translation.
+    pub destination: IpAddr,
+    /// The protocol's number.
+    pub protocol: u8,
+    /// The destination port; meaningless for protocols without.
+    pub port: u16,
+}
+
+/// What becomes of a packet.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash)]
+pub enum Fate {
+    /// Neither end is an isolated endpoint in its direction.
+    Open,
+    /// Both ends are one.
+    Itself,
+    /// To a pod from its own node.
+    OwnNode,
+    /// Every side that is isolated has a rule; this is that of the side asked last.
+    Allowed {
+        /// The rule's number.
+        rule: u32,
+    },
+    /// A side denies.
+    Denied {
+        /// The rule's number, 0 for the default.
+        rule: u32,
+    },
+    /// An address in this node's range that is no endpoint.
+    UnknownEndpoint,
+    /// A row that every set must have is not there.
+    MissingRow,
+}
+
+impl Fate {
+    /// Whether the packet passes.
+    pub fn passes(self) -> bool {
+        match self {
+            Fate::Open | Fate::Itself | Fate::OwnNode | Fate::Allowed { .. } => true,
+            Fate::Denied { .. } | Fate::UnknownEndpoint | Fate::MissingRow => false,
+        }
+    }
+}
+
+impl Tables {
+    /// Carries out one operation of a plan.
+    pub fn apply(&mut self, op: &Op) {
+        match op {
+            Op::PutPortMap { key, value } => drop(self.portmaps.insert(*key, *value)),
+            Op::DeletePortMap { key } => drop(self.portmaps.remove(key)),
+            Op::PutRule { key, portmap } => drop(self.rules.insert(*key, *portmap)),
+            Op::DeleteRule { key } => drop(self.rules.remove(key)),
+            Op::PutEnd { index, value } => drop(self.ends.insert(*index, *value)),
+            Op::PutAddress { address, index } => drop(self.addresses.insert(*address, *index)),
+            Op::DeleteAddress { address } => drop(self.addresses.remove(address)),
+            Op::PutCidr { prefix, identity } => drop(self.cidrs.insert(*prefix, *identity)),
+            Op::DeleteCidr { prefix } => drop(self.cidrs.remove(prefix)),
+            Op::PutRange { prefix, flags } => drop(self.ranges.insert(*prefix, *flags)),
+            Op::DeleteRange { prefix } => drop(self.ranges.remove(prefix)),
+            Op::Activate { slot } => self.active = *slot,
+            Op::Grace => {}
+        }
+    }
+
+    /// What the kernel does with a packet of a new connection.
+    pub fn fate(&self, packet: &Packet) -> Fate {
+        let slot = usize::from(self.active == 1);
+        let (source, destination) = (Address::from(packet.source), Address::from(packet.destination));
+        let (from, to) = (self.end(source), self.end(destination));
+        let [egress, ingress] = [word(from, slot, |e| e.egress), word(to, slot, |e| e.ingress)];
+        if source == destination && egress.is_present() {
+            return Fate::Itself;
+        }
+        let mut fate = Fate::Open;
+        if packet.passage != Passage::LocalOut {
+            if egress.is_isolated() {
+                match self.decide(egress, self.identity(destination, slot), packet) {
+                    Fate::Allowed { rule } => fate = Fate::Allowed { rule },
+                    denied => return denied,
+                }
+            } else if !egress.is_present() && self.in_pod_range(source, slot) {
+                return Fate::UnknownEndpoint;
+            }
+        }
+        if packet.passage != Passage::LocalIn {
+            if ingress.is_present() && packet.passage == Passage::LocalOut {
+                return Fate::OwnNode;
+            }
+            if ingress.is_isolated() {
+                return self.decide(ingress, self.identity(source, slot), packet);
+            }
+            if !ingress.is_present()
+                && packet.passage == Passage::Forward
+                && self.in_pod_range(destination, slot)
+            {
+                return Fate::UnknownEndpoint;
+            }
+        }
+        fate
+    }
+
+    /// The identity that an address has in a slot.
+    pub fn identity(&self, address: Address, slot: usize) -> u64 {
+        let pair = self.end(address).map(|end| &end.identity).or_else(|| longest(&self.cidrs, address));
+        pair.and_then(|p| p.get(slot)).copied().unwrap_or(IDENTITY_UNMATCHED)
+    }
+
+    /// The tables of prefixes alone.
+    pub(crate) fn clone_lpm(&self) -> Tables {
+        Tables { cidrs: self.cidrs.clone(), ranges: self.ranges.clone(), ..Tables::default() }
+    }
+
+    fn end(&self, address: Address) -> Option<&EndValue> {
+        self.ends.get(self.addresses.get(&address)?)
+    }
+
+    fn in_pod_range(&self, address: Address, slot: usize) -> bool {
+        longest(&self.ranges, address).and_then(|flags| flags.get(slot)) == Some(&RANGE_PODS)
+    }
+
+    fn decide(&self, word: EndpointWord, identity: u64, packet: &Packet) -> Fate {
+        let set = word.set();
+        let named = self.rules.get(&RuleKey { set, identity });
+        let Some(portmap) = named.or_else(|| self.rules.get(&RuleKey { set, identity: IDENTITY_UNMATCHED }))
+        else {
+            return Fate::MissingRow;
+        };
+        let port = if PROTOCOLS_WITH_PORTS.contains(&packet.protocol) { packet.port } else { 0 };
+        let rows = (0..=16u8)
+            .rev()
+            .map(|bits| PortMapKey::ports(*portmap, packet.protocol, port, bits))
+            .chain([PortMapKey::everything(*portmap)]);
+        match rows.into_iter().find_map(|key| self.portmaps.get(&key)) {
+            Some(value) if value.allows() => Fate::Allowed { rule: value.rule },
+            Some(value) => Fate::Denied { rule: value.rule },
+            None => Fate::MissingRow,
+        }
+    }
+}
+
+/// A direction's word in a slot.
+fn word(
+    end: Option<&EndValue>,
+    slot: usize,
+    direction: impl Fn(&EndValue) -> [EndpointWord; SLOTS],
+) -> EndpointWord {
+    end.map(direction).and_then(|words| words.get(slot).copied()).unwrap_or(EndpointWord::ABSENT)
+}
+
+/// The value of the longest prefix that holds an address.
+pub(crate) fn longest<T>(table: &BTreeMap<Prefix, T>, address: Address) -> Option<&T> {
+    let holding = (0..=128u32).rev().map(|bits| Prefix::around(address, bits));
+    holding.into_iter().find_map(|prefix| table.get(&prefix))
+}

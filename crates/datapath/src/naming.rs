@@ -1,0 +1,147 @@
+//! Names by content: a policy set, identity, port map or rule is numbered by what it says.
+//!
+//! Equal content has one number, today and after a restart, so a changed policy gets new numbers and its tables can be
+//! written beside the old ones. Numbers are hashes; two contents that share one are told apart by the namer, which
+//! then takes the next number (within one image) or refuses (between the old and the new tables, see
+//! [`crate::plan`]), so that a clash can cost time but never a verdict.
+
+use std::hash::{Hash, Hasher};
+
+use ringfence_policy::{Direction, Engine, Identity, PolicyName, RuleRef, SetId};
+use rustc_hash::{FxHashMap, FxHashSet};
+use siphasher::sip::SipHasher24;
+
+use crate::abi::EndpointWord;
+use crate::image::PortRow;
+
+/// What separates the numbers of one purpose from those of another.
+#[derive(Debug, Clone, Copy, Hash)]
+enum Space {
+    Set,
+    Identity,
+    PortMap,
+    Rule,
+}
+
+/// Gives out numbers for one image.
+#[derive(Debug)]
+pub(crate) struct Namer {
+    salt: u64,
+    sets: Numbers<SetId>,
+    identities: Numbers<Identity>,
+    portmaps: Numbers<Vec<PortRow>>,
+    rules: Numbers<RuleRef>,
+}
+
+impl Namer {
+    pub(crate) fn new(salt: u64) -> Namer {
+        Namer {
+            salt,
+            sets: Numbers::default(),
+            identities: Numbers::default(),
+            portmaps: Numbers::default(),
+            rules: Numbers::default(),
+        }
+    }
+
+    /// A policy set's number; its reserved bits are clear.
+    pub(crate) fn set(&mut self, engine: &Engine, set: SetId) -> u64 {
+        let salt = self.salt;
+        self.sets.number(set, |attempt| {
+            let mut hasher = hasher(salt, Space::Set, attempt);
+            engine.direction(set).hash(&mut hasher);
+            engine.set_named_ports(set).hash(&mut hasher);
+            for policy in engine.policies(set) {
+                let Some(policy) = engine.world().policies.get(*policy as usize) else { continue };
+                policy.name.hash(&mut hasher);
+                let rules = match engine.direction(set) {
+                    Direction::Ingress => &policy.ingress,
+                    Direction::Egress => &policy.egress,
+                };
+                for rule in rules.iter().flatten() {
+                    (&rule.peers, &rule.ports).hash(&mut hasher);
+                }
+            }
+            hasher.finish() & !EndpointWord::RESERVED
+        })
+    }
+
+    /// An identity's number; that of [`Identity::NOBODY`] is 0.
+    pub(crate) fn identity(&mut self, engine: &Engine, identity: Identity) -> u64 {
+        if identity == Identity::NOBODY {
+            return crate::abi::IDENTITY_UNMATCHED;
+        }
+        let salt = self.salt;
+        self.identities.number(identity, |attempt| {
+            let mut hasher = hasher(salt, Space::Identity, attempt);
+            let (peers, named_ports) = engine.describe(identity);
+            // The order of an engine's peers depends on all its policies; the content does not.
+            let mut peers: Vec<_> = peers.collect();
+            peers.sort();
+            peers.hash(&mut hasher);
+            named_ports.hash(&mut hasher);
+            hasher.finish()
+        })
+    }
+
+    /// A port map's number.
+    pub(crate) fn portmap(&mut self, rows: &[PortRow]) -> u64 {
+        let salt = self.salt;
+        self.portmaps.number(rows.to_vec(), |attempt| {
+            let mut hasher = hasher(salt, Space::PortMap, attempt);
+            rows.hash(&mut hasher);
+            hasher.finish()
+        })
+    }
+
+    /// A rule's number, in 32 bits.
+    pub(crate) fn rule(&mut self, name: &PolicyName, rule: RuleRef) -> u32 {
+        let salt = self.salt;
+        let number = self.rules.number(rule, |attempt| {
+            let mut hasher = hasher(salt, Space::Rule, attempt);
+            (name, rule.egress, rule.rule).hash(&mut hasher);
+            hasher.finish() & u64::from(u32::MAX)
+        });
+        u32::try_from(number).unwrap_or(u32::MAX)
+    }
+}
+
+fn hasher(salt: u64, space: Space, attempt: u32) -> SipHasher24 {
+    let mut hasher = SipHasher24::new_with_keys(salt, 0);
+    (space, attempt).hash(&mut hasher);
+    hasher
+}
+
+/// Numbers below this are no content's: 0 is nobody's, and the plan has one of its own.
+const RESERVED: u64 = 8;
+
+/// Numbers that are in use, and for what.
+#[derive(Debug)]
+struct Numbers<T> {
+    by_content: FxHashMap<T, u64>,
+    taken: FxHashSet<u64>,
+}
+
+impl<T> Default for Numbers<T> {
+    fn default() -> Self {
+        Numbers { by_content: FxHashMap::default(), taken: FxHashSet::default() }
+    }
+}
+
+impl<T: Clone + Eq + Hash> Numbers<T> {
+    /// The number of this content: the first that `name` proposes which is neither reserved nor another content's.
+    fn number(&mut self, content: T, name: impl Fn(u32) -> u64) -> u64 {
+        if let Some(known) = self.by_content.get(&content) {
+            return *known;
+        }
+        let mut attempt = 0;
+        let mut number = name(attempt);
+        while number < RESERVED || self.taken.contains(&number) {
+            attempt += 1;
+            number = name(attempt);
+        }
+        self.taken.insert(number);
+        self.by_content.insert(content, number);
+        number
+    }
+}

@@ -1,0 +1,133 @@
+//! Where objects go once they are lowered: each name once, the later one for the earlier, as on a server.
+
+use std::collections::{BTreeMap, HashMap};
+
+use ringfence_policy::{Namespace, NetworkPolicy};
+
+use crate::inventory::{Inventory, Service, Workload};
+use crate::lower::Lowered;
+use crate::lower::context::Context;
+use crate::node::Node;
+use crate::read::Manifest;
+use crate::source::Span;
+
+/// What an object is called: kind, namespace, name.
+pub(crate) type Key = (String, String, String);
+
+/// Where lowered objects go; each name once.
+pub(crate) struct Store<'r> {
+    pub(crate) inventory: &'r mut Inventory,
+    pub(crate) passed_over: &'r mut BTreeMap<String, usize>,
+    pub(crate) manifests: Option<&'r mut Vec<Manifest>>,
+    pub(crate) seen: &'r mut HashMap<Key, (usize, Option<Span>)>,
+}
+
+impl Store<'_> {
+    pub(crate) fn keep(&mut self, context: &mut Context<'_>, lowered: Lowered, node: &Node) {
+        let (kind, meta) = match &lowered {
+            Lowered::PassedOver(kind) => {
+                *self.passed_over.entry(kind.clone()).or_default() += 1;
+                return;
+            }
+            Lowered::Workload(workload, meta) => (workload.kind.as_str(), meta),
+            Lowered::Service(_, meta) => ("Service", meta),
+            Lowered::Namespace(_, meta) => ("Namespace", meta),
+            Lowered::Node(_, meta) => ("Node", meta),
+            Lowered::Policy(_, meta) => ("NetworkPolicy", meta),
+        };
+        let namespace = if matches!(kind, "Namespace" | "Node") { "" } else { &meta.namespace };
+        let key = (kind.to_owned(), namespace.to_owned(), meta.name.clone());
+        if let Some(manifests) = &mut self.manifests {
+            let (kind, namespace, name) = key.clone();
+            manifests.push(Manifest { kind, namespace, name, node: node.clone() });
+        }
+        let mut place = Place { seen: self.seen, key, span: meta.span.or(node.span) };
+        match lowered {
+            Lowered::PassedOver(_) => {}
+            Lowered::Workload(workload, _) => place.put(context, &mut self.inventory.workloads, workload),
+            Lowered::Service(service, _) => place.put(context, &mut self.inventory.services, service),
+            Lowered::Namespace(namespace, _) => place.put(context, &mut self.inventory.namespaces, namespace),
+            Lowered::Node(node, _) => place.put(context, &mut self.inventory.nodes, node),
+            Lowered::Policy(policy, _) => place.put(context, &mut self.inventory.policies, policy),
+        }
+    }
+}
+
+/// Where one object goes.
+struct Place<'r> {
+    seen: &'r mut HashMap<Key, (usize, Option<Span>)>,
+    key: Key,
+    span: Option<Span>,
+}
+
+impl Place<'_> {
+    /// Puts the object where an earlier one of this name is, as a server would, and says so.
+    fn put<T: Alike>(&mut self, context: &mut Context<'_>, list: &mut Vec<T>, object: T) {
+        // The server completes a generated name, so that two such objects do not meet.
+        if self.key.2.ends_with('-') {
+            list.push(object);
+            return;
+        }
+        let Some((index, first)) = self.seen.get_mut(&self.key) else {
+            self.seen.insert(self.key.clone(), (list.len(), self.span));
+            list.push(object);
+            return;
+        };
+        let first = std::mem::replace(first, self.span);
+        let Some(earlier) = list.get_mut(*index) else { return };
+        let (kind, namespace, name) = &self.key;
+        let slash = if namespace.is_empty() { "" } else { "/" };
+        let called = format!("{kind} {namespace}{slash}{name}");
+        let help = Some("rename one of them, or remove it".to_owned());
+        if earlier.is_like(&object) {
+            context.warn("duplicate-name", self.span, format!("{called} is written twice, both alike"), help);
+        } else {
+            let message = format!("{called} is written twice: the later replaces the earlier");
+            context.warn("duplicate-name", self.span, message, help);
+        }
+        context.related(first, "the earlier is here");
+        *earlier = object;
+    }
+}
+
+/// Whether two objects differ at most in where they are written.
+trait Alike {
+    fn is_like(&self, other: &Self) -> bool;
+}
+
+impl Alike for Workload {
+    fn is_like(&self, other: &Workload) -> bool {
+        Workload { source: None, ..self.clone() } == Workload { source: None, ..other.clone() }
+    }
+}
+
+impl Alike for Service {
+    fn is_like(&self, other: &Service) -> bool {
+        Service { source: None, ..self.clone() } == Service { source: None, ..other.clone() }
+    }
+}
+
+impl Alike for Namespace {
+    fn is_like(&self, other: &Namespace) -> bool {
+        self == other
+    }
+}
+
+impl Alike for ringfence_policy::Node {
+    fn is_like(&self, other: &ringfence_policy::Node) -> bool {
+        self == other
+    }
+}
+
+impl Alike for NetworkPolicy {
+    fn is_like(&self, other: &NetworkPolicy) -> bool {
+        let bare = |policy: &NetworkPolicy| {
+            let mut policy = NetworkPolicy { source: None, ..policy.clone() };
+            for rule in policy.ingress.iter_mut().chain(policy.egress.iter_mut()).flatten() {
+                rule.source = None;
+            }
+            policy
+        };
+        bare(self) == bare(other)
+    }
+}
