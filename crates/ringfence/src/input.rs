@@ -42,7 +42,8 @@ pub(crate) fn read(paths: &[PathBuf], args: &InputArgs, terminal: &Terminal) -> 
         let complaint = Complaint::new(format!("{}: {}", problem.path, problem.message)).help(&problem.help);
         terminal.complain(&complaint.into());
     }
-    let options = ReadOptions { default_namespace: args.default_namespace().to_owned() };
+    let options =
+        ReadOptions { default_namespace: args.default_namespace().to_owned(), ..ReadOptions::default() };
     let mut reader = Reader::new(options);
     for (name, bytes) in files.contents {
         reader.bytes(name, bytes);

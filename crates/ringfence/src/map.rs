@@ -5,12 +5,11 @@ mod table;
 
 use std::process::ExitCode;
 
-use ringfence_policy::{Connection, Direction, Engine, PodId, Reach, ReachEnd, Workload};
+use ringfence_policy::{Connection, Direction, Engine, PodId, PortSet, Reach, ReachEnd, Workload};
 
 use crate::cli::{MapArgs, MapFormat};
 use crate::input::{self, Input};
 use crate::notes;
-use crate::ports::PortList;
 use crate::reference::{Reference, Referrer};
 use crate::terminal::Terminal;
 
@@ -18,7 +17,8 @@ use crate::terminal::Terminal;
 pub(crate) fn run(args: &MapArgs, terminal: &Terminal) -> anyhow::Result<ExitCode> {
     let Input { engine, .. } = input::read(&args.paths, &args.input, terminal)?;
     let only = args.input.namespace.as_deref().filter(|_| !args.all_namespaces);
-    let map = Map::new(&engine, only);
+    let reach = Reach::new(&engine);
+    let map = Map::new(&engine, &reach, only);
     match args.output {
         MapFormat::Json => terminal.answer(&json::render(&map))?,
         MapFormat::Table => terminal.answer(&table::render(&map, terminal.palette()))?,
@@ -37,11 +37,11 @@ pub(crate) fn run(args: &MapArgs, terminal: &Terminal) -> anyhow::Result<ExitCod
 
 /// What is shown.
 #[derive(Debug)]
-struct Map {
+struct Map<'r> {
     workloads: Vec<Row>,
-    connections: Vec<Pair>,
-    /// Into how many ranges the outside is divided.
-    outside: usize,
+    /// The names of the ends.
+    references: Vec<Reference>,
+    connections: Vec<Pair<'r>>,
     notes: Vec<String>,
 }
 
@@ -58,18 +58,17 @@ struct Row {
     host_network: bool,
 }
 
-/// Two ends that may connect.
-#[derive(Debug)]
-struct Pair {
-    from: Reference,
-    to: Reference,
-    allowed: PortList,
+/// Two ends that may connect, by their places among the references. There can be millions.
+#[derive(Debug, Clone, Copy)]
+struct Pair<'r> {
+    from: usize,
+    to: usize,
+    allowed: &'r PortSet,
 }
 
-impl Map {
+impl<'r> Map<'r> {
     /// The map of all, or of what has an end in one namespace.
-    fn new(engine: &Engine, only: Option<&str>) -> Map {
-        let reach = Reach::new(engine);
+    fn new(engine: &Engine, reach: &'r Reach, only: Option<&str>) -> Map<'r> {
         let referrer = Referrer::new(engine);
         let references: Vec<Reference> = reach.ends.iter().map(|end| reference(&referrer, end)).collect();
         let is_in = |end: u32| match (reach.ends.get(end as usize), only) {
@@ -77,11 +76,8 @@ impl Map {
             (Some(ReachEnd::Pods { namespace, .. }), Some(only)) => namespace == only,
             _ => false,
         };
-        let pair = |connection: &Connection| {
-            let reference = |end: u32| references.get(end as usize).cloned();
-            let allowed = PortList::from(reach.allowed(connection));
-            Some(Pair { from: reference(connection.from)?, to: reference(connection.to)?, allowed })
-        };
+        let pair =
+            |c: &Connection| Pair { from: c.from as usize, to: c.to as usize, allowed: reach.allowed(c) };
         let connections = reach.connections.iter().filter(|c| is_in(c.from) || is_in(c.to));
         let workloads = reach.ends.iter().zip(&references).filter_map(|(end, reference)| match end {
             ReachEnd::Pods { namespace, workload, pods, .. } if only.is_none_or(|n| n == namespace) => {
@@ -91,10 +87,15 @@ impl Map {
         });
         Map {
             workloads: workloads.collect(),
-            connections: connections.filter_map(pair).collect(),
-            outside: reach.ends.iter().filter(|e| matches!(e, ReachEnd::Outside { .. })).count(),
+            connections: connections.map(pair).collect(),
             notes: notes::unknown_pod_addresses(engine).into_iter().collect(),
+            references,
         }
+    }
+
+    /// The name of an end.
+    fn reference(&self, end: usize) -> &Reference {
+        self.references.get(end).unwrap_or(&Reference::External)
     }
 }
 

@@ -1,8 +1,11 @@
 //! Ranges of outside addresses as people read them.
 
-use std::net::IpAddr;
+use std::net::{IpAddr, Ipv4Addr, Ipv6Addr};
 
 use ipnet::{IpNet, Ipv4Net, Ipv4Subnets, Ipv6Net, Ipv6Subnets};
+
+/// The first and the last address, of one family.
+pub(crate) type Range = (IpAddr, IpAddr);
 
 /// The prefix that is exactly this range, if there is one.
 pub(crate) fn prefix(first: IpAddr, last: IpAddr) -> Option<IpNet> {
@@ -19,6 +22,26 @@ pub(crate) fn text(first: IpAddr, last: IpAddr) -> String {
         _ if first == last => first.to_string(),
         Some(prefix) => prefix.to_string(),
         None => format!("{first}-{last}"),
+    }
+}
+
+/// Sorted ranges, with neighbours as one.
+pub(crate) fn joined(ranges: &[Range]) -> Vec<Range> {
+    let mut joined: Vec<Range> = Vec::new();
+    for (first, last) in ranges {
+        match joined.last_mut() {
+            Some((_, before)) if next(*before) == Some(*first) => *before = *last,
+            _ => joined.push((*first, *last)),
+        }
+    }
+    joined
+}
+
+/// The address after one, of the same family.
+fn next(address: IpAddr) -> Option<IpAddr> {
+    match address {
+        IpAddr::V4(address) => u32::from(address).checked_add(1).map(|n| Ipv4Addr::from(n).into()),
+        IpAddr::V6(address) => u128::from(address).checked_add(1).map(|n| Ipv6Addr::from(n).into()),
     }
 }
 
@@ -44,5 +67,21 @@ mod tests {
         check("::", "ffff:ffff:ffff:ffff:ffff:ffff:ffff:ffff", "::/0");
         check("2001:db8::", "2001:db8::ffff", "2001:db8::/112");
         check("2001:db8::1", "2001:db8::2", "2001:db8::1-2001:db8::2");
+    }
+
+    #[test]
+    fn neighbours_are_joined_within_a_family() {
+        let range = |first: &str, last: &str| (first.parse().unwrap(), last.parse().unwrap());
+        let ranges = [
+            range("10.0.0.0", "10.0.0.255"),
+            range("10.0.1.0", "255.255.255.255"),
+            range("::", "::ffff"),
+            range("::1:0", "::1:1"),
+            range("::1:3", "::1:3"),
+        ];
+        assert_eq!(
+            joined(&ranges),
+            [range("10.0.0.0", "255.255.255.255"), range("::", "::1:1"), range("::1:3", "::1:3")]
+        );
     }
 }

@@ -9,7 +9,7 @@ use serde_json::{Value, json};
 use crate::ranges;
 
 /// An end of a connection, as answers name it.
-#[derive(Debug, Clone, PartialEq, Eq, Hash)]
+#[derive(Debug, Clone, PartialEq, Eq)]
 pub(crate) enum Reference {
     /// A workload, or some of its pods.
     Workload {

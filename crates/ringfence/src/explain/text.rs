@@ -9,6 +9,7 @@ use super::answer::{Answer, Answers, Side, Why};
 use super::question::{Case, Question};
 use super::{fix, quote};
 use crate::ports::PortList;
+use crate::ranges::{self, Range};
 use crate::reference::Reference;
 use crate::terminal::Palette;
 
@@ -107,23 +108,22 @@ impl Page<'_> {
 
     /// One line for each outcome: outside ranges that fare alike share one.
     fn cases(&mut self, answers: &Answers<'_>) {
-        let mut lines: Vec<(bool, String, Vec<String>)> = Vec::new();
+        let mut lines: Vec<(bool, String, Vec<Range>)> = Vec::new();
         for answer in answers.all() {
             let Case { from, to, .. } = &answer.case;
-            let range = [from, to].into_iter().find(|p| matches!(p.reference, Reference::Outside(..)));
             let ports = match (&answer.ports, answer.case.traffic, answer.case.service_port) {
                 (Some(ports), ..) if answer.allowed => format!(" on {}", PortList::from(ports).to_text()),
                 (None, Some(traffic), Some(port)) => format!(" on {} ({traffic})", service_port(port)),
                 _ => String::new(),
             };
-            let (text, range) = match range {
-                Some(range) if std::ptr::eq(range, from) => {
-                    (format!("to {}{ports} from", to.reference.text()), Some(range.reference.text()))
+            let (text, range) = match (&from.reference, &to.reference) {
+                (Reference::Outside(first, last), to) => {
+                    (format!("to {}{ports} from ", to.text()), Some((*first, *last)))
                 }
-                Some(range) => {
-                    (format!("from {}{ports} to", from.reference.text()), Some(range.reference.text()))
+                (from, Reference::Outside(first, last)) => {
+                    (format!("from {}{ports} to ", from.text()), Some((*first, *last)))
                 }
-                None => (format!("{} to {}{ports}", from.reference.text(), to.reference.text()), None),
+                (from, to) => (format!("{} to {}{ports}", from.text(), to.text()), None),
             };
             match lines.iter_mut().find(|(a, t, _)| *a == answer.allowed && *t == text) {
                 Some((_, _, ranges)) => ranges.extend(range),
@@ -132,8 +132,9 @@ impl Page<'_> {
         }
         for (allowed, text, ranges) in lines {
             let verdict = self.verdict(allowed);
-            let blank = if ranges.is_empty() { "" } else { " " };
-            self.line(&format!("  {verdict}: {text}{blank}{}", ranges.join(", ")));
+            let ranges: Vec<String> =
+                ranges::joined(&ranges).into_iter().map(|(first, last)| ranges::text(first, last)).collect();
+            self.line(&format!("  {verdict}: {text}{}", ranges.join(", ")));
         }
     }
 

@@ -1,21 +1,29 @@
 //! The map for programs: one line for each workload and each connection.
 
+use std::collections::HashMap;
+
+use ringfence_policy::PortSet;
 use serde_json::{Value, json};
 
 use super::{Map, Pair, Row};
+use crate::ports::PortList;
 
 /// The map as JSON, with a line end.
-pub(super) fn render(map: &Map) -> String {
-    let workloads: Vec<Value> = map.workloads.iter().map(workload).collect();
-    let connections: Vec<Value> = map.connections.iter().map(connection).collect();
-    let mut text = format!(
-        "{{\n  \"version\": 1,\n  \"workloads\": {},\n  \"connections\": {}",
-        lines(&workloads),
-        lines(&connections)
-    );
+pub(super) fn render<'r>(map: &Map<'r>) -> String {
+    let ends: Vec<String> = map.references.iter().map(|r| inline(&r.to_json())).collect();
+    let mut sets: HashMap<&'r PortSet, String> = HashMap::new();
+    let connection = |Pair { from, to, allowed }: &Pair<'r>| {
+        let (from, to) = (ends.get(*from)?, ends.get(*to)?);
+        let allowed = sets.entry(*allowed).or_insert_with(|| inline(&PortList::from(*allowed).to_json()));
+        Some(format!("{{\"from\": {from}, \"to\": {to}, \"allowed\": {allowed}}}"))
+    };
+    let mut text = "{\n  \"version\": 1,\n  \"workloads\": ".to_owned();
+    lines(&mut text, map.workloads.iter().map(|row| inline(&workload(row))));
+    text.push_str(",\n  \"connections\": ");
+    lines(&mut text, map.connections.iter().filter_map(connection));
     if !map.notes.is_empty() {
-        let notes: Vec<Value> = map.notes.iter().map(|n| json!(n)).collect();
-        text.push_str(&format!(",\n  \"notes\": {}", lines(&notes)));
+        text.push_str(",\n  \"notes\": ");
+        lines(&mut text, map.notes.iter().map(|note| inline(&json!(note))));
     }
     text.push_str("\n}\n");
     text
@@ -39,17 +47,15 @@ fn workload(row: &Row) -> Value {
     value
 }
 
-fn connection(pair: &Pair) -> Value {
-    json!({"from": pair.from.to_json(), "to": pair.to.to_json(), "allowed": pair.allowed.to_json()})
-}
-
 /// A list with one line for each item.
-fn lines(items: &[Value]) -> String {
-    if items.is_empty() {
-        return "[]".to_owned();
+fn lines(text: &mut String, items: impl Iterator<Item = String>) {
+    let mut any = false;
+    for item in items {
+        text.push_str(if any { ",\n    " } else { "[\n    " });
+        text.push_str(&item);
+        any = true;
     }
-    let items: Vec<String> = items.iter().map(|i| format!("    {}", inline(i))).collect();
-    format!("[\n{}\n  ]", items.join(",\n"))
+    text.push_str(if any { "\n  ]" } else { "[]" });
 }
 
 /// A value on one line, with a blank after each comma and colon.

@@ -2,6 +2,8 @@
 
 use std::collections::{HashMap, HashSet};
 
+use ringfence_policy::PortSet;
+
 use super::{Map, Pair};
 use crate::ports::PortList;
 use crate::reference::Reference;
@@ -9,7 +11,7 @@ use crate::table::columns;
 use crate::terminal::Palette;
 
 /// Both tables; empty where there are no workloads.
-pub(super) fn render(map: &Map, palette: Palette) -> String {
+pub(super) fn render(map: &Map<'_>, palette: Palette) -> String {
     if map.workloads.is_empty() {
         return String::new();
     }
@@ -45,40 +47,47 @@ pub(super) fn render(map: &Map, palette: Palette) -> String {
     }
     let rows: Vec<Vec<String>> = merge_outside(map)
         .into_iter()
-        .map(|(from, to, allowed)| vec![from.text(), to.text(), allowed.to_text()])
+        .map(|(from, to, allowed)| vec![from.text(), to.text(), PortList::from(allowed).to_text()])
         .collect();
     text.push_str(&columns(&["FROM", "TO", "PORTS"], &rows, palette, |_, cell| cell.to_owned()));
     text
 }
 
 /// The pairs, with all outside ranges as one end where the same is allowed for every one of them.
-fn merge_outside(map: &Map) -> Vec<(Reference, Reference, &PortList)> {
-    let mut outside: HashMap<(bool, &Reference), Vec<&PortList>> = HashMap::new();
+fn merge_outside<'m>(map: &'m Map<'_>) -> Vec<(&'m Reference, &'m Reference, &'m PortSet)> {
+    let ranges = map.references.iter().filter(|r| is_outside(r)).count();
+    // By direction and the end that is not outside: with how many ranges, and what is allowed for all of them.
+    let mut outside: HashMap<(bool, usize), (usize, Option<&PortSet>)> = HashMap::new();
     for pair in &map.connections {
-        if let Some(key) = outside_pair(pair) {
-            outside.entry(key).or_default().push(&pair.allowed);
+        if let Some(key) = outside_pair(map, pair) {
+            let (count, allowed) = outside.entry(key).or_insert((0, Some(pair.allowed)));
+            *count += 1;
+            *allowed = allowed.filter(|a| *a == pair.allowed);
         }
     }
-    outside.retain(|_, lists| lists.len() == map.outside && lists.windows(2).all(|w| w.first() == w.last()));
+    outside.retain(|_, (count, allowed)| *count == ranges && allowed.is_some());
     let mut rows = Vec::new();
     let mut done = HashSet::new();
     for pair in &map.connections {
-        let (from, to) = match outside_pair(pair).filter(|key| outside.contains_key(key)) {
+        let (from, to) = (map.reference(pair.from), map.reference(pair.to));
+        rows.push(match outside_pair(map, pair).filter(|key| outside.contains_key(key)) {
             Some(key) if !done.insert(key) => continue,
-            Some((true, to)) => (Reference::External, to.clone()),
-            Some((false, from)) => (from.clone(), Reference::External),
-            None => (pair.from.clone(), pair.to.clone()),
-        };
-        rows.push((from, to, &pair.allowed));
+            Some((true, _)) => (&Reference::External, to, pair.allowed),
+            Some((false, _)) => (from, &Reference::External, pair.allowed),
+            None => (from, to, pair.allowed),
+        });
     }
     rows
 }
 
 /// Whether the source is outside, and the end that is not; `None` where neither is.
-fn outside_pair(pair: &Pair) -> Option<(bool, &Reference)> {
-    match (&pair.from, &pair.to) {
-        (Reference::Outside(..), to) => Some((true, to)),
-        (from, Reference::Outside(..)) => Some((false, from)),
-        _ => None,
+fn outside_pair(map: &Map<'_>, pair: &Pair<'_>) -> Option<(bool, usize)> {
+    if is_outside(map.reference(pair.from)) {
+        return Some((true, pair.to));
     }
+    is_outside(map.reference(pair.to)).then_some((false, pair.from))
+}
+
+fn is_outside(reference: &Reference) -> bool {
+    matches!(reference, Reference::Outside(..))
 }

@@ -348,3 +348,23 @@ fn fixes_allow_what_was_denied() {
     }
     assert!(tried > 10, "{tried}");
 }
+
+/// Two commands, one answer: what `map` shows between two workloads is what `explain` says without a port.
+#[test]
+fn map_and_explain_agree() {
+    let map = run("map shop.yaml -o json").json();
+    let called = |end: &serde_json::Value| {
+        format!("{}/{}/{}", end["namespace"], end["kind"], end["name"]).replace('"', "")
+    };
+    let workloads: Vec<String> = map["workloads"].as_array().unwrap().iter().map(called).collect();
+    for from in &workloads {
+        for to in workloads.iter().filter(|to| *to != from) {
+            let connections = map["connections"].as_array().unwrap();
+            let shown = connections.iter().find(|c| called(&c["from"]) == *from && called(&c["to"]) == *to);
+            let explained = run(&format!("explain {from} {to} shop.yaml -o json"));
+            let allowed = shown.map_or(json!([]), |c| c["allowed"].clone());
+            assert_eq!(explained.json()["allowed"], allowed, "{from} {to}");
+            assert_eq!(explained.status, i32::from(shown.is_none()), "{from} {to}");
+        }
+    }
+}

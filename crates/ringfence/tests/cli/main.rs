@@ -1,5 +1,12 @@
 //! The built command, run as a user runs it: arguments and files in, exit status and both outputs out.
 
+#![allow(
+    clippy::unwrap_used,
+    clippy::panic,
+    clippy::indexing_slicing,
+    reason = "these are tests, also outside of their #[test] functions"
+)]
+
 mod explain;
 mod input;
 mod map;
