@@ -74,7 +74,7 @@ pub(crate) struct MapArgs {
 #[derive(Debug, Args)]
 #[command(after_help = EXPLAIN_EXAMPLES)]
 pub(crate) struct ExplainArgs {
-    /// Where the connection starts: [NAMESPACE/][KIND/]NAME, an address, or external
+    /// Where the connection starts: NAME, NAMESPACE/NAME, NAMESPACE/KIND/NAME, an address, or external
     #[arg(value_name = "FROM")]
     pub(crate) from: String,
 
