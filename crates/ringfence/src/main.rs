@@ -1,1 +1,41 @@
-fn main() {}
+//! The `ringfence` command: it reads the input, asks the engine and shows what the engine says.
+//!
+//! What is absent: nothing here decides who may talk to whom. Each subcommand has a module; `cli` is what can be
+//! typed, `input` what is read, `terminal` what is written.
+
+mod cli;
+mod complaint;
+mod diagnostics;
+mod ends;
+mod explain;
+mod files;
+mod input;
+mod map;
+mod notes;
+mod ports;
+mod ranges;
+mod reference;
+mod table;
+mod target;
+mod terminal;
+
+use std::process::ExitCode;
+
+use crate::cli::{Cli, Command};
+use crate::terminal::Terminal;
+
+fn main() -> ExitCode {
+    let cli = Cli::from_command_line();
+    let terminal = Terminal::new(cli.color);
+    let status = match &cli.command {
+        Command::Map(args) => map::run(args, &terminal),
+        Command::Explain(args) => explain::run(args, &terminal),
+    };
+    match status {
+        Ok(code) => code,
+        Err(error) => {
+            terminal.complain(&error);
+            ExitCode::from(cli::UNREADABLE)
+        }
+    }
+}

@@ -1,0 +1,184 @@
+//! What can be typed: commands, arguments and their help. Nothing is read or decided here.
+
+use std::ffi::OsString;
+use std::path::{Path, PathBuf};
+
+use clap::builder::styling::{AnsiColor, Styles};
+use clap::{Args, ColorChoice, CommandFactory, FromArgMatches, Parser, Subcommand, ValueEnum};
+use ipnet::IpNet;
+
+/// The exit status of a question that is answered with no.
+pub(crate) const DENIED: u8 = 1;
+/// The exit status of a usage error, and of input that could not be read.
+pub(crate) const UNREADABLE: u8 = 2;
+
+/// Kubernetes microsegmentation you can prove
+///
+/// Ringfence reads Kubernetes manifests and says who may talk to whom, and why: which policy, which rule, which line.
+#[derive(Debug, Parser)]
+#[command(name = "ringfence", version, styles = STYLES, after_help = EXAMPLES, max_term_width = 110)]
+pub(crate) struct Cli {
+    #[command(subcommand)]
+    pub(crate) command: Command,
+
+    /// When to use colour; NO_COLOR=1 is heeded too
+    #[arg(long, global = true, value_name = "WHEN", default_value = "auto")]
+    pub(crate) color: ColorChoice,
+}
+
+impl Cli {
+    /// Reads the command line. Ends the process on `--help`, `--version` and usage errors.
+    ///
+    /// Installed as `kubectl-ringfence`, the command calls itself what the user has typed.
+    pub(crate) fn from_command_line() -> Cli {
+        let arguments: Vec<OsString> = std::env::args_os().collect();
+        let mut command = Cli::command();
+        let typed_as = arguments.first().and_then(|a| Path::new(a).file_stem());
+        if typed_as.is_some_and(|stem| stem == "kubectl-ringfence" || stem == "kubectl-ringfence.exe") {
+            command = command.bin_name("kubectl ringfence");
+        }
+        let matches = command.get_matches_from(arguments);
+        Cli::from_arg_matches(&matches).unwrap_or_else(|error| error.exit())
+    }
+}
+
+#[derive(Debug, Subcommand)]
+pub(crate) enum Command {
+    Map(MapArgs),
+    Explain(ExplainArgs),
+}
+
+/// Show who may reach whom, and on which ports
+#[derive(Debug, Args)]
+#[command(after_help = MAP_EXAMPLES)]
+pub(crate) struct MapArgs {
+    /// Manifests: a file, a folder with all that is in it, or - for standard input
+    #[arg(value_name = "PATH")]
+    pub(crate) paths: Vec<PathBuf>,
+
+    #[command(flatten)]
+    pub(crate) input: InputArgs,
+
+    /// Show all namespaces, even if -n is given
+    #[arg(short = 'A', long)]
+    pub(crate) all_namespaces: bool,
+
+    /// The format of the answer
+    #[arg(short, long, value_name = "FORMAT", default_value = "table")]
+    pub(crate) output: MapFormat,
+}
+
+/// Explain whether a connection is allowed: who decides, and why
+///
+/// Exit status: 0 if it is allowed, 1 if it is denied, 2 if the question or the input could not be read.
+#[derive(Debug, Args)]
+#[command(after_help = EXPLAIN_EXAMPLES)]
+pub(crate) struct ExplainArgs {
+    /// Where the connection starts: NAME, NAMESPACE/NAME, NAMESPACE/KIND/NAME, an address, or external
+    #[arg(value_name = "FROM")]
+    pub(crate) from: String,
+
+    /// Where it leads, as FROM or a Service (svc/NAME); the port by number or name. Without a port: all that may pass
+    #[arg(value_name = "TO[:PORT[/PROTO]]")]
+    pub(crate) to: String,
+
+    /// Manifests: a file, a folder with all that is in it, or - for standard input
+    #[arg(value_name = "PATH")]
+    pub(crate) paths: Vec<PathBuf>,
+
+    #[command(flatten)]
+    pub(crate) input: InputArgs,
+
+    /// The format of the answer
+    #[arg(short, long, value_name = "FORMAT", default_value = "text")]
+    pub(crate) output: ExplainFormat,
+}
+
+/// How the input is read, whatever is asked of it.
+#[derive(Debug, Args)]
+pub(crate) struct InputArgs {
+    /// The namespace of objects and names that do not say theirs [default: default]
+    #[arg(short, long, value_name = "NAMESPACE")]
+    pub(crate) namespace: Option<String>,
+
+    /// Go on without what cannot be read, after reporting it
+    #[arg(long)]
+    pub(crate) skip_invalid: bool,
+
+    /// Where pods live, so that ipBlocks can match them; may be given several times
+    #[arg(long = "pod-cidr", value_name = "CIDR")]
+    pub(crate) pod_cidrs: Vec<IpNet>,
+}
+
+impl InputArgs {
+    /// The namespace of what does not say its own.
+    pub(crate) fn default_namespace(&self) -> &str {
+        self.namespace.as_deref().unwrap_or("default")
+    }
+}
+
+#[derive(Debug, Clone, Copy, PartialEq, Eq, ValueEnum)]
+pub(crate) enum MapFormat {
+    /// For people
+    Table,
+    /// For programs
+    Json,
+}
+
+#[derive(Debug, Clone, Copy, PartialEq, Eq, ValueEnum)]
+pub(crate) enum ExplainFormat {
+    /// For people
+    Text,
+    /// For programs
+    Json,
+}
+
+const STYLES: Styles = Styles::styled()
+    .header(AnsiColor::Green.on_default().bold())
+    .usage(AnsiColor::Green.on_default().bold())
+    .literal(AnsiColor::Cyan.on_default().bold())
+    .placeholder(AnsiColor::Cyan.on_default());
+
+const EXAMPLES: &str = "\
+Examples:
+  # Who may reach whom
+  ringfence map k8s/
+
+  # May the shop's web pods open the database's port, and who says so
+  ringfence explain shop/web shop/db:5432 k8s/
+
+  # The same for rendered manifests
+  helm template shop ./chart | ringfence explain web db:5432 - -n shop";
+
+const MAP_EXAMPLES: &str = "\
+Examples:
+  # All namespaces of these manifests
+  ringfence map k8s/
+
+  # What reaches, and is reached from, namespace shop
+  ringfence map k8s/ -n shop
+
+  # For programs
+  kustomize build overlays/prod | ringfence map - -o json";
+
+const EXPLAIN_EXAMPLES: &str = "\
+Examples:
+  # One connection
+  ringfence explain shop/web shop/db:5432 k8s/
+
+  # UDP, by the name of the container port
+  ringfence explain shop/web kube-system/coredns:dns/udp k8s/
+
+  # Through a Service, whose port is translated as on a cluster
+  ringfence explain shop/web svc/api:80 k8s/ -n shop
+
+  # Everything that may pass
+  ringfence explain shop/web shop/db k8s/
+
+  # From outside, from one address, and ping
+  ringfence explain external shop/web:443 k8s/
+  ringfence explain 192.0.2.7 shop/web:443 k8s/
+  ringfence explain shop/web shop/db:icmp k8s/
+
+  # A workload whose name is not unique
+  ringfence explain shop/deployment/web shop/statefulset/db:5432 k8s/";

@@ -1,0 +1,241 @@
+//! What the engine says to each case of a question, side by side.
+//!
+//! A single connection is the engine's verdict as it is. Without a port, what a side lets pass is the engine's port map
+//! between the side's policies and the other end.
+
+use ringfence_policy::{
+    Because, Difference, Direction, End, Engine, NearMiss, PodId, PortSet, RuleRef, Traffic,
+};
+
+use super::question::{Case, Question};
+use crate::ports::PortList;
+use crate::reference::Reference;
+
+/// The answers to a question.
+#[derive(Debug)]
+pub(super) struct Answers<'q> {
+    groups: Vec<Vec<Answer<'q>>>,
+}
+
+/// The answer to one case.
+#[derive(Debug)]
+pub(super) struct Answer<'q> {
+    pub(super) case: Case<'q>,
+    pub(super) allowed: bool,
+    /// Without a port in the question: what may pass.
+    pub(super) ports: Option<PortSet>,
+    pub(super) egress: Side,
+    pub(super) ingress: Side,
+}
+
+/// What one side says.
+#[derive(Debug, PartialEq, Eq)]
+pub(super) struct Side {
+    pub(super) allowed: bool,
+    /// The policies that isolate the pod, as places in the world.
+    pub(super) isolated_by: Vec<u32>,
+    pub(super) why: Why,
+    /// For a denial, from the nearest to the farthest.
+    pub(super) misses: Vec<NearMiss>,
+}
+
+/// Why a side answers as it does.
+#[derive(Debug, PartialEq, Eq)]
+pub(super) enum Why {
+    Itself,
+    OwnNode,
+    NoSubject,
+    NotIsolated,
+    /// These rules allow it; without a port in the question, with what each allows.
+    Rules(Vec<(RuleRef, Option<PortList>)>),
+    NoRule,
+}
+
+impl<'q> Answers<'q> {
+    pub(super) fn new(question: &'q Question<'q>) -> Answers<'q> {
+        let engine = question.engine();
+        let answer = |case: &Case<'q>| Answer::new(engine, case.clone());
+        let groups = question.groups.iter().map(|g| g.iter().map(answer).collect()).collect();
+        let mut answers = Answers { groups };
+        if answers.is_uniform() {
+            answers.merge_outside();
+        }
+        answers
+    }
+
+    /// Where all outside ranges fare alike, the first of them stands for all.
+    fn merge_outside(&mut self) {
+        for end in [from_reference, to_reference] {
+            let mut ranges: Vec<Reference> = Vec::new();
+            for answer in self.groups.iter_mut().flatten() {
+                let reference = end(&mut answer.case).clone();
+                if matches!(reference, Reference::Outside(..)) && !ranges.contains(&reference) {
+                    ranges.push(reference);
+                }
+            }
+            let Some((first, _)) = ranges.split_first() else { continue };
+            for group in &mut self.groups {
+                group.retain_mut(|a| {
+                    let reference = end(&mut a.case);
+                    let is_first = reference == first;
+                    if is_first {
+                        *reference = Reference::External;
+                        return true;
+                    }
+                    !matches!(reference, Reference::Outside(..))
+                });
+            }
+        }
+    }
+
+    /// Whether the connection, or any part of what was asked for, may be made.
+    pub(super) fn allowed(&self) -> bool {
+        self.groups.iter().any(|g| Self::group_allowed(g))
+    }
+
+    /// The answer that decides: the first denial, or the first of those that are allowed.
+    pub(super) fn deciding(&self) -> Option<&Answer<'q>> {
+        match self.groups.iter().find(|g| Self::group_allowed(g)) {
+            Some(group) => group.first(),
+            None => self.all().find(|a| !a.allowed).or_else(|| self.all().next()),
+        }
+    }
+
+    /// All answers.
+    pub(super) fn all(&self) -> impl Iterator<Item = &Answer<'q>> {
+        self.groups.iter().flatten()
+    }
+
+    /// Whether all cases have one answer for one reason, so that the deciding one says it all.
+    pub(super) fn is_uniform(&self) -> bool {
+        let mut all = self.all();
+        let first = all.next();
+        all.all(|a| first.is_some_and(|f| f.same_answer(a)))
+    }
+
+    fn group_allowed(group: &[Answer<'q>]) -> bool {
+        !group.is_empty() && group.iter().all(|a| a.allowed)
+    }
+}
+
+impl<'q> Answer<'q> {
+    fn new(engine: &Engine, case: Case<'q>) -> Answer<'q> {
+        let (from, to) = (case.from.end, case.to.end);
+        match case.traffic {
+            Some(traffic) => {
+                let verdict = engine.verdict(from, to, traffic);
+                let side = |side: ringfence_policy::Side, subject, direction| Side {
+                    allowed: side.allowed,
+                    isolated_by: isolating(engine, subject, direction),
+                    misses: engine.near_misses(from, to, traffic, direction),
+                    why: match side.because {
+                        Because::Itself => Why::Itself,
+                        Because::OwnNode => Why::OwnNode,
+                        Because::NoSubject => Why::NoSubject,
+                        Because::NotIsolated => Why::NotIsolated,
+                        Because::Rule(rule) => Why::Rules(vec![(rule, None)]),
+                        Because::NoRule(_) => Why::NoRule,
+                    },
+                };
+                let allowed = verdict.allowed();
+                let egress = side(verdict.egress, from, Direction::Egress);
+                let ingress = side(verdict.ingress, to, Direction::Ingress);
+                Answer { case, allowed, ports: None, egress, ingress }
+            }
+            None => {
+                let (out, egress) = all_ports(engine, from, to, Direction::Egress);
+                let (into, ingress) = all_ports(engine, from, to, Direction::Ingress);
+                let both = out.intersection(&into);
+                Answer { case, allowed: !both.is_empty(), ports: Some(both), egress, ingress }
+            }
+        }
+    }
+
+    /// One of the sides.
+    pub(super) fn side(&self, direction: Direction) -> &Side {
+        match direction {
+            Direction::Egress => &self.egress,
+            Direction::Ingress => &self.ingress,
+        }
+    }
+
+    fn same_answer(&self, other: &Answer<'_>) -> bool {
+        (self.allowed, &self.ports, &self.egress, &self.ingress)
+            == (other.allowed, &other.ports, &other.egress, &other.ingress)
+    }
+}
+
+fn from_reference<'a>(case: &'a mut Case<'_>) -> &'a mut Reference {
+    &mut case.from.reference
+}
+
+fn to_reference<'a>(case: &'a mut Case<'_>) -> &'a mut Reference {
+    &mut case.to.reference
+}
+
+/// All that one side lets pass.
+fn all_ports(engine: &Engine, from: End, to: End, direction: Direction) -> (PortSet, Side) {
+    let verdict = engine.verdict(from, to, Traffic::Other);
+    let (side, subject, other) = match direction {
+        Direction::Egress => (verdict.egress, from, to),
+        Direction::Ingress => (verdict.ingress, to, from),
+    };
+    let isolated_by = isolating(engine, subject, direction);
+    let open = |why| {
+        (PortSet::all(), Side { allowed: true, isolated_by: isolated_by.clone(), why, misses: Vec::new() })
+    };
+    match side.because {
+        Because::Itself => return open(Why::Itself),
+        Because::OwnNode => return open(Why::OwnNode),
+        Because::NoSubject => return open(Why::NoSubject),
+        Because::NotIsolated => return open(Why::NotIsolated),
+        Because::Rule(_) | Because::NoRule(_) => {}
+    }
+    let Some(set) = subject_pod(engine, subject).and_then(|p| engine.policy_set(p, direction)) else {
+        return open(Why::NotIsolated);
+    };
+    let map = engine.port_map(set, engine.identity(other));
+    let ports = map.allowed();
+    let mut rules: Vec<_> = ringfence_policy::Protocol::ALL
+        .into_iter()
+        .flat_map(|p| map.spans(p).iter().map(|s| s.decision))
+        .chain([map.other()])
+        .filter(|d| d.allow)
+        .filter_map(|d| d.rule)
+        .collect();
+    rules.sort_unstable();
+    rules.dedup();
+    let rules: Vec<_> = rules
+        .into_iter()
+        .filter_map(|id| Some((engine.rule_ref(id)?, Some(PortList::of_rule(&map, id)))))
+        .collect();
+    let allowed = !ports.is_empty();
+    let misses = if allowed { Vec::new() } else { any_port_misses(engine, from, to, direction) };
+    let why = if allowed { Why::Rules(rules) } else { Why::NoRule };
+    (ports, Side { allowed, isolated_by, why, misses })
+}
+
+/// Near misses where no port was asked for: that a rule has ports is none of what keeps it from matching.
+fn any_port_misses(engine: &Engine, from: End, to: End, direction: Direction) -> Vec<NearMiss> {
+    let mut misses = engine.near_misses(from, to, Traffic::Other, direction);
+    for miss in &mut misses {
+        if miss.differs.iter().any(|d| !matches!(d, Difference::Ports { .. })) {
+            miss.differs.retain(|d| !matches!(d, Difference::Ports { .. }));
+        }
+    }
+    misses.sort_by_key(|m| m.differs.len());
+    misses
+}
+
+/// The policies that isolate an end in a direction.
+fn isolating(engine: &Engine, end: End, direction: Direction) -> Vec<u32> {
+    let set = subject_pod(engine, end).and_then(|pod| engine.policy_set(pod, direction));
+    set.map(|s| engine.policies(s).to_vec()).unwrap_or_default()
+}
+
+fn subject_pod(engine: &Engine, end: End) -> Option<PodId> {
+    match end {
+        End::Pod(pod) => Some(pod),
+        End::Address(address) => engine.pod_at(address),
+    }
+}

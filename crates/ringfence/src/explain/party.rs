@@ -1,0 +1,145 @@
+//! The ends of a case: pods or an address that stand for all which policies do not tell apart from them.
+
+use std::net::IpAddr;
+
+use ipnet::{IpAddrRange, Ipv4AddrRange, Ipv6AddrRange};
+use ringfence_policy::{Direction, Engine, Identity, NamedPort, PodId, SetId, Workload};
+
+use super::service;
+use crate::ends::End;
+use crate::reference::{Reference, Referrer};
+
+/// One end of a case.
+#[derive(Debug, Clone)]
+pub(super) struct Party {
+    pub(super) reference: Reference,
+    pub(super) end: ringfence_policy::End,
+    /// The pods that it stands for; policies do not tell them apart.
+    pub(super) pods: Vec<PodId>,
+}
+
+/// Picks pods for the two ends of a case, two different ones wherever there are two.
+pub(super) struct Pairing<'e> {
+    engine: &'e Engine,
+    twins: Vec<(PodId, PodId)>,
+}
+
+impl<'e> Pairing<'e> {
+    pub(super) fn new(engine: &'e Engine) -> Pairing<'e> {
+        Pairing { engine, twins: Vec::new() }
+    }
+
+    pub(super) fn pair(&mut self, from: Party, mut to: Party) -> (Party, Party) {
+        if let (Some(source), Some(destination)) = (from.pods.first(), to.pods.first())
+            && source == destination
+        {
+            let other = to.pods.iter().find(|p| *p != source).copied().or_else(|| self.twin(*source));
+            if let Some(other) = other {
+                to.end = ringfence_policy::End::Pod(other);
+            }
+        }
+        (from, to)
+    }
+
+    /// Another pod of the same manifest, if that asks for more than one.
+    fn twin(&mut self, pod: PodId) -> Option<PodId> {
+        if let Some((_, twin)) = self.twins.iter().find(|(p, _)| *p == pod) {
+            return Some(*twin);
+        }
+        self.engine.pod(pod).filter(|p| p.count > 1)?;
+        let next = u32::try_from(self.engine.world().pods.len() + self.twins.len()).ok()?;
+        self.twins.push((pod, PodId(next)));
+        Some(PodId(next))
+    }
+
+    /// The engine of a world with the twins, if there are any.
+    pub(super) fn engine(self) -> Option<Engine> {
+        if self.twins.is_empty() {
+            return None;
+        }
+        let mut world = self.engine.world().clone();
+        world.pods.extend(self.twins.iter().filter_map(|(pod, _)| self.engine.pod(*pod).cloned()));
+        Some(Engine::new(world))
+    }
+}
+
+/// An end as one or several parties.
+pub(super) fn end_parties(engine: &Engine, end: &End<'_>) -> Vec<Party> {
+    match end {
+        End::Pods(reference, pods) => parties(engine, pods, Some(reference)),
+        End::Service(service) => parties(engine, &service::pods(engine, service), None),
+        End::Address(address) => vec![Party {
+            reference: Reference::Address(*address),
+            end: ringfence_policy::End::Address(*address),
+            pods: Vec::new(),
+        }],
+        End::External => outside(engine),
+    }
+}
+
+/// What policies can tell of a pod, and what it belongs to.
+#[derive(PartialEq, Eq)]
+struct Class<'e> {
+    namespace: &'e str,
+    workload: &'e Workload,
+    named_ports: &'e [NamedPort],
+    host_network: bool,
+    ingress: Option<SetId>,
+    egress: Option<SetId>,
+    identity: Identity,
+}
+
+/// Pods, those together that belong to one workload and that policies do not tell apart.
+pub(super) fn parties(engine: &Engine, pods: &[PodId], whole: Option<&Reference>) -> Vec<Party> {
+    let referrer = Referrer::new(engine);
+    let mut classes: Vec<(Class<'_>, Vec<PodId>)> = Vec::new();
+    for id in pods {
+        let Some(pod) = engine.pod(*id) else { continue };
+        let class = Class {
+            namespace: &pod.namespace,
+            workload: &pod.workload,
+            named_ports: &pod.named_ports,
+            host_network: pod.host_network,
+            ingress: engine.policy_set(*id, Direction::Ingress),
+            egress: engine.policy_set(*id, Direction::Egress),
+            identity: engine.identity(ringfence_policy::End::Pod(*id)),
+        };
+        match classes.iter_mut().find(|(known, _)| *known == class) {
+            Some((_, ids)) => ids.push(*id),
+            None => classes.push((class, vec![*id])),
+        }
+    }
+    let is_alone = |class: &Class<'_>| {
+        classes.iter().filter(|(c, _)| (c.namespace, c.workload) == (class.namespace, class.workload)).count()
+            == 1
+    };
+    let party = |(class, ids): &(Class<'_>, Vec<PodId>)| {
+        let reference = match whole {
+            Some(reference) if classes.len() == 1 => reference.clone(),
+            _ => referrer.workload(class.namespace, class.workload, ids, is_alone(class)),
+        };
+        Some(Party { reference, end: ringfence_policy::End::Pod(*ids.first()?), pods: ids.clone() })
+    };
+    classes.iter().filter_map(party).collect()
+}
+
+/// All outside addresses, those together that policies do not tell apart.
+fn outside(engine: &Engine) -> Vec<Party> {
+    let is_outside = |address: &IpAddr| {
+        engine.pod_at(*address).is_none()
+            && !engine.world().nodes.iter().any(|n| n.addresses.contains(address))
+    };
+    let party = |range: ringfence_policy::AddressRange| {
+        let mut addresses = match (range.first, range.last) {
+            (IpAddr::V4(first), IpAddr::V4(last)) => IpAddrRange::V4(Ipv4AddrRange::new(first, last)),
+            (IpAddr::V6(first), IpAddr::V6(last)) => IpAddrRange::V6(Ipv6AddrRange::new(first, last)),
+            _ => return None,
+        };
+        Some(Party {
+            reference: Reference::Outside(range.first, range.last),
+            end: ringfence_policy::End::Address(addresses.find(is_outside)?),
+            pods: Vec::new(),
+        })
+    };
+    engine.address_space().ranges().into_iter().filter_map(party).collect()
+}

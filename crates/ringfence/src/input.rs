@@ -1,0 +1,67 @@
+//! From paths to an engine: read, report what is wrong, compile.
+
+use std::io::stdin;
+use std::path::PathBuf;
+
+use ringfence_k8s::{Inventory, Level, ReadOptions, Reader, Sources};
+use ringfence_policy::Engine;
+
+use crate::cli::InputArgs;
+use crate::complaint::Complaint;
+use crate::diagnostics;
+use crate::files;
+use crate::terminal::Terminal;
+
+/// What the manifests say, ready to be asked.
+#[derive(Debug)]
+pub(crate) struct Input {
+    /// The compiled world.
+    pub(crate) engine: Engine,
+    /// The objects.
+    pub(crate) inventory: Inventory,
+    /// The texts.
+    pub(crate) sources: Sources,
+}
+
+/// Reads all paths and reports all that is wrong with them on standard error.
+///
+/// # Errors
+///
+/// If no path is given, or something could not be read that `--skip-invalid` does not excuse.
+pub(crate) fn read(paths: &[PathBuf], args: &InputArgs, terminal: &Terminal) -> anyhow::Result<Input> {
+    if paths.is_empty() {
+        return Err(Complaint::new(
+            "no manifests are named, and this version does not read from a cluster yet",
+        )
+        .help("name files or folders, or - for standard input")
+        .help("for what runs: kubectl get ns,pods,svc,netpol -A -o yaml | ringfence ... -")
+        .into());
+    }
+    let files = files::read(paths, &mut stdin().lock());
+    for problem in &files.problems {
+        let complaint = Complaint::new(format!("{}: {}", problem.path, problem.message)).help(&problem.help);
+        terminal.complain(&complaint.into());
+    }
+    let options =
+        ReadOptions { default_namespace: args.default_namespace().to_owned(), ..ReadOptions::default() };
+    let mut reader = Reader::new(options);
+    for (name, bytes) in files.contents {
+        reader.bytes(name, bytes);
+    }
+    let reading = reader.finish();
+    for finding in &reading.findings {
+        terminal.aside(&diagnostics::finding(finding, &reading.sources, terminal.colors_errors()));
+    }
+    let errors = reading.findings.iter().filter(|f| f.level == Level::Error).count() + files.problems.len();
+    if errors > 0 && !args.skip_invalid {
+        let what = if errors == 1 { "1 error".to_owned() } else { format!("{errors} errors") };
+        return Err(Complaint::new(format!(
+            "{what} in the input: no answer, it would leave out what could not be read"
+        ))
+        .help("--skip-invalid answers without what could not be read")
+        .into());
+    }
+    let mut world = reading.inventory.world();
+    world.pod_cidrs.clone_from(&args.pod_cidrs);
+    Ok(Input { engine: Engine::new(world), inventory: reading.inventory, sources: reading.sources })
+}

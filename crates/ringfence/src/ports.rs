@@ -1,0 +1,114 @@
+//! Sets of ports as people and programs read them.
+
+use ringfence_policy::{PortMap, PortRange, PortSet, Protocol, RuleId};
+use serde_json::{Value, json};
+
+/// Some ports by protocol, and whether the protocols without ports are among them.
+#[derive(Debug, Clone, Default, PartialEq, Eq)]
+pub(crate) struct PortList {
+    ranges: Vec<(Protocol, Vec<PortRange>)>,
+    other: bool,
+}
+
+impl From<&PortSet> for PortList {
+    fn from(set: &PortSet) -> PortList {
+        let ranges = Protocol::ALL.map(|p| (p, set.ranges(p).to_vec()));
+        PortList { ranges: ranges.into_iter().filter(|(_, r)| !r.is_empty()).collect(), other: set.other() }
+    }
+}
+
+impl PortList {
+    /// What a map leaves to one rule.
+    pub(crate) fn of_rule(map: &PortMap, rule: RuleId) -> PortList {
+        let ranges = Protocol::ALL.map(|protocol| {
+            let mut first = 0u16;
+            let mut ranges = Vec::new();
+            for span in map.spans(protocol) {
+                if span.decision.rule == Some(rule) {
+                    ranges.extend(PortRange::new(first, span.last));
+                }
+                first = span.last.saturating_add(1);
+            }
+            (protocol, ranges)
+        });
+        PortList {
+            ranges: ranges.into_iter().filter(|(_, r)| !r.is_empty()).collect(),
+            other: map.other().rule == Some(rule),
+        }
+    }
+
+    /// Whether it is every protocol and port.
+    pub(crate) fn is_all(&self) -> bool {
+        self.other
+            && self.ranges.len() == Protocol::ALL.len()
+            && self.ranges.iter().all(|(_, r)| *r == [PortRange::ALL])
+    }
+
+    /// `"all"`, or a list by protocol.
+    pub(crate) fn to_json(&self) -> Value {
+        if self.is_all() {
+            return json!("all");
+        }
+        let ports = |ranges: &[PortRange]| -> Vec<Value> {
+            ranges.iter().map(|r| json!([r.first(), r.last()])).collect()
+        };
+        let named = self.ranges.iter().map(|(p, r)| json!({"protocol": p.as_str(), "ports": ports(r)}));
+        named.chain(self.other.then(|| json!({"protocol": "other"}))).collect()
+    }
+
+    /// Such as `TCP 80,8000-8010, UDP 53`.
+    pub(crate) fn to_text(&self) -> String {
+        if self.is_all() {
+            return "all".to_owned();
+        }
+        let named = self.ranges.iter().map(|(protocol, ranges)| {
+            if *ranges == [PortRange::ALL] {
+                return format!("all {protocol}");
+            }
+            let ranges: Vec<String> = ranges.iter().map(PortRange::to_string).collect();
+            format!("{protocol} {}", ranges.join(","))
+        });
+        let all: Vec<String> = named.chain(self.other.then(|| "ICMP and others".to_owned())).collect();
+        all.join(", ")
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn everything_and_nothing() {
+        let all = PortList::from(&PortSet::all());
+        assert_eq!((all.to_json(), all.to_text()), (json!("all"), "all".to_owned()));
+        let none = PortList::default();
+        assert_eq!((none.to_json(), none.to_text()), (json!([]), String::new()));
+    }
+
+    #[test]
+    fn every_port_without_icmp_is_a_list() {
+        let list = PortList { ranges: Protocol::ALL.map(|p| (p, vec![PortRange::ALL])).into(), other: false };
+        assert_eq!(list.to_text(), "all TCP, all UDP, all SCTP");
+        assert_eq!(
+            list.to_json(),
+            json!([
+                {"protocol": "TCP", "ports": [[0, 65535]]},
+                {"protocol": "UDP", "ports": [[0, 65535]]},
+                {"protocol": "SCTP", "ports": [[0, 65535]]}
+            ])
+        );
+    }
+
+    #[test]
+    fn ranges_and_single_ports() {
+        let range = PortRange::new(8000, 8010).unwrap();
+        let list = PortList {
+            ranges: vec![
+                (Protocol::Tcp, vec![PortRange::single(80), range]),
+                (Protocol::Udp, vec![PortRange::single(53)]),
+            ],
+            other: false,
+        };
+        assert_eq!(list.to_text(), "TCP 80,8000-8010, UDP 53");
+    }
+}
