@@ -46,7 +46,17 @@ impl Cli {
 pub(crate) enum Command {
     Map(MapArgs),
     Explain(ExplainArgs),
+    Lab(LabArgs),
+    /// A part of `lab` that stands between it and a command in a pod
+    #[command(name = LAB_CHILD, hide = true)]
+    LabChild {
+        #[arg(trailing_var_arg = true, allow_hyphen_values = true)]
+        arguments: Vec<OsString>,
+    },
 }
+
+/// The hidden subcommand that `lab` runs itself with.
+pub(crate) const LAB_CHILD: &str = "lab-child";
 
 /// Show who may reach whom, and on which ports
 #[derive(Debug, Args)]
@@ -92,6 +102,62 @@ pub(crate) struct ExplainArgs {
     /// The format of the answer
     #[arg(short, long, value_name = "FORMAT", default_value = "text")]
     pub(crate) output: ExplainFormat,
+}
+
+/// Run these manifests as a cluster in network namespaces, and enforce their policies for real
+///
+/// Each pod gets a network of its own with listeners on its container ports, Services are translated as kube-proxy does,
+/// and the policies go into the kernel by BPF. Every pair is probed on every port and by ping, without the policies, with
+/// them, and without them again; what was measured is compared with what the engine promises. Needs root. Leaves nothing
+/// behind, however it ends.
+///
+/// Exit status: 0 if every measurement is as promised, 1 at a difference, 2 if there was no lab; that of COMMAND if one is
+/// given.
+#[derive(Debug, Args)]
+#[command(after_help = LAB_EXAMPLES)]
+pub(crate) struct LabArgs {
+    /// Manifests: a file, a folder with all that is in it, or - for standard input
+    #[arg(value_name = "PATH", required = true)]
+    pub(crate) paths: Vec<PathBuf>,
+
+    #[command(flatten)]
+    pub(crate) input: InputArgs,
+
+    /// How many nodes the cluster has
+    #[arg(long, value_name = "N", default_value_t = 2, value_parser = clap::value_parser!(u16).range(1..=250))]
+    pub(crate) nodes: u16,
+
+    /// IPv6 beside IPv4
+    #[arg(long)]
+    pub(crate) dual_stack: bool,
+
+    /// The most pods that a workload gets
+    #[arg(long, value_name = "N", default_value_t = 2, value_parser = clap::value_parser!(u32).range(1..))]
+    pub(crate) max_replicas: u32,
+
+    /// Stay, and bring the policies into the kernel again whenever a file changes
+    #[arg(long, conflicts_with_all = ["command", "shell"])]
+    pub(crate) watch: bool,
+
+    /// Open a shell in a pod ([NAMESPACE/]NAME), on a node, or `outside`
+    #[arg(long, value_name = "POD", conflicts_with = "command")]
+    pub(crate) shell: Option<String>,
+
+    /// Where COMMAND runs: a pod ([NAMESPACE/]NAME), a node, or `outside`
+    #[arg(long = "in", value_name = "POD", default_value = "outside")]
+    pub(crate) place: String,
+
+    /// Leave the policies out of the kernel, for a look at what was before
+    #[arg(long)]
+    pub(crate) no_policies: bool,
+
+    /// The format of the answer
+    #[arg(short, long, value_name = "FORMAT", default_value = "text")]
+    pub(crate) output: ExplainFormat,
+
+    /// Run this in the lab instead of probing; names of pods and Services resolve, `ip netns exec NAMESPACE.POD` works
+    #[arg(value_name = "COMMAND", last = true)]
+    pub(crate) command: Vec<OsString>,
 }
 
 /// How the input is read, whatever is asked of it.
@@ -182,3 +248,19 @@ Examples:
 
   # A workload whose name is not unique
   ringfence explain shop/deployment/web shop/statefulset/db:5432 k8s/";
+
+const LAB_EXAMPLES: &str = "\
+Examples:
+  # The example application, before and after its policies
+  sudo ringfence lab examples/yelb
+
+  # Both address families, three nodes
+  sudo ringfence lab k8s/ --dual-stack --nodes 3
+
+  # By hand: from outside, from a pod, in a shell
+  sudo ringfence lab k8s/ -- curl -m 2 http://web.shop
+  sudo ringfence lab k8s/ --in shop/web -- curl -m 2 telnet://db:5432
+  sudo ringfence lab k8s/ --shell shop/web
+
+  # Edit a policy and see it take hold
+  sudo ringfence lab k8s/ --watch";

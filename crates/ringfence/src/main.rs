@@ -10,6 +10,7 @@ mod ends;
 mod explain;
 mod files;
 mod input;
+mod lab;
 mod map;
 mod notes;
 mod ports;
@@ -30,6 +31,8 @@ fn main() -> ExitCode {
     let status = match &cli.command {
         Command::Map(args) => map::run(args, &terminal),
         Command::Explain(args) => explain::run(args, &terminal),
+        Command::Lab(args) => lab::run(args, &terminal),
+        Command::LabChild { arguments } => return ringfence_lab::child::main(arguments),
     };
     match status {
         Ok(code) => code,

@@ -1,0 +1,159 @@
+//! Rounds of probes: without the policies, with them, without them again; each with what the engine promises.
+
+use std::time::{Duration, Instant};
+
+use anyhow::Context;
+use ringfence_k8s::Inventory;
+use ringfence_lab::enforce::{Change, Enforcement};
+use ringfence_lab::trial::Promise;
+use ringfence_lab::{Lab, MatrixOptions, Outcome, Probe};
+use ringfence_policy::{Engine, NetworkPolicy};
+
+use crate::lab::progress::Progress;
+
+/// Everything that was asked of the lab, and what came of it.
+#[derive(Debug)]
+pub(crate) struct Trial {
+    /// What was sent in each round.
+    pub(crate) probes: Vec<Probe>,
+    /// The rounds, in order.
+    pub(crate) rounds: Vec<Round>,
+    /// What it took to bring the policies into the kernel.
+    pub(crate) change: Option<Change>,
+    /// What enforces, for whoever goes on.
+    pub(crate) enforcement: Option<Enforcement>,
+}
+
+/// One round.
+#[derive(Debug)]
+pub(crate) struct Round {
+    /// Which.
+    pub(crate) name: RoundName,
+    /// By probe.
+    pub(crate) promises: Vec<Promise>,
+    /// By probe.
+    pub(crate) outcomes: Vec<Outcome>,
+    /// How long it took.
+    pub(crate) took: Duration,
+}
+
+/// Which round.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(crate) enum RoundName {
+    /// No policy is in the kernel.
+    Before,
+    /// The policies are.
+    After,
+    /// They have been removed.
+    Removed,
+}
+
+impl RoundName {
+    pub(crate) fn as_str(self) -> &'static str {
+        match self {
+            RoundName::Before => "before",
+            RoundName::After => "after",
+            RoundName::Removed => "removed",
+        }
+    }
+}
+
+/// A measurement that is not what the engine promised.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(crate) struct Difference {
+    /// A place in [`Trial::rounds`].
+    pub(crate) round: usize,
+    /// A place in [`Trial::probes`].
+    pub(crate) probe: usize,
+}
+
+impl Trial {
+    /// Probes before the policies, and if they are to be enforced after, and once more when they are gone.
+    pub(crate) fn run(
+        lab: &Lab,
+        inventory: &Inventory,
+        enforce: bool,
+        progress: &mut Progress,
+    ) -> anyhow::Result<Trial> {
+        let probes = lab.plan().matrix(&MatrixOptions { services: true, ..MatrixOptions::default() });
+        let engine = |policies: &[NetworkPolicy]| Engine::new(lab.plan().world(inventory, policies));
+        let (open, held) = (engine(&[]), engine(&inventory.policies));
+        let mut trial = Trial { probes, rounds: Vec::new(), change: None, enforcement: None };
+        trial.round(lab, RoundName::Before, &open, progress)?;
+        if enforce {
+            let mut enforcement = Enforcement::attach(lab).context("the policies cannot be enforced")?;
+            for (name, engine) in [(RoundName::After, &held), (RoundName::Removed, &open)] {
+                let change = enforcement.apply(engine).context("the policies cannot be enforced")?;
+                trial.change.get_or_insert(change);
+                trial.round(lab, name, engine, progress)?;
+            }
+            enforcement.apply(&held).context("the policies cannot be enforced")?;
+            trial.enforcement = Some(enforcement);
+        }
+        progress.clear();
+        Ok(trial)
+    }
+
+    fn round(
+        &mut self,
+        lab: &Lab,
+        name: RoundName,
+        engine: &Engine,
+        progress: &mut Progress,
+    ) -> anyhow::Result<()> {
+        lab.flush_connections()?;
+        let round = Round::measure(lab, name, engine, &self.probes, progress)?;
+        self.rounds.push(round);
+        Ok(())
+    }
+
+    /// A round by its name.
+    pub(crate) fn find(&self, name: RoundName) -> Option<&Round> {
+        self.rounds.iter().find(|r| r.name == name)
+    }
+
+    /// What was not as promised.
+    pub(crate) fn differences(&self, lab: &Lab) -> Vec<Difference> {
+        let rounds = self.rounds.iter().enumerate();
+        rounds.flat_map(|(round, r)| r.broken(lab).map(move |probe| Difference { round, probe })).collect()
+    }
+}
+
+impl Round {
+    /// Sends the probes, and once more and patiently those that were silent against the promise: a busy machine can be
+    /// late, but a packet that is dropped stays away.
+    pub(crate) fn measure(
+        lab: &Lab,
+        name: RoundName,
+        engine: &Engine,
+        probes: &[Probe],
+        progress: &mut Progress,
+    ) -> anyhow::Result<Round> {
+        let start = Instant::now();
+        let promises: Vec<Promise> = probes.iter().map(|p| Promise::new(engine, lab.plan(), p)).collect();
+        let expected = |i: usize| promises.get(i).is_some_and(Promise::must_pass);
+        let what =
+            format!("probing {} the policies", if name == RoundName::After { "with" } else { "without" });
+        let (sender, receiver) = std::sync::mpsc::channel();
+        let outcomes = std::thread::scope(|scope| {
+            let work = scope.spawn(move || {
+                lab.probe_expecting(probes, expected, &mut move |done, total| {
+                    // Who shows it may have stopped; the probes go on.
+                    let _ = sender.send((done, total));
+                })
+            });
+            for (done, total) in receiver {
+                progress.show(&what, done, total);
+            }
+            work.join()
+        });
+        let outcomes = outcomes.map_err(|_| anyhow::anyhow!("the probes stopped half-way"))??;
+        Ok(Round { name, promises, outcomes, took: start.elapsed() })
+    }
+
+    /// The probes whose promise was not kept.
+    pub(crate) fn broken<'a>(&'a self, lab: &'a Lab) -> impl Iterator<Item = usize> + 'a {
+        let pairs = self.promises.iter().zip(&self.outcomes).enumerate();
+        pairs.filter(|(_, (promise, outcome))| !promise.is_kept(lab.plan(), outcome)).map(|(i, _)| i)
+    }
+}
