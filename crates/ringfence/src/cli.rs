@@ -257,9 +257,9 @@ Examples:
   # Both address families, three nodes
   sudo ringfence lab k8s/ --dual-stack --nodes 3
 
-  # By hand: from outside, from a pod, in a shell
-  sudo ringfence lab k8s/ -- curl -m 2 http://web.shop
-  sudo ringfence lab k8s/ --in shop/web -- curl -m 2 telnet://db:5432
+  # By hand: from a pod to a Service, from outside to a pod (a Service has no address out there), in a shell
+  sudo ringfence lab k8s/ --in shop/web -- curl -m 2 http://api:8080
+  sudo ringfence lab k8s/ -- curl -m 2 http://web-0.shop
   sudo ringfence lab k8s/ --shell shop/web
 
   # Edit a policy and see it take hold
