@@ -1,5 +1,6 @@
 //! Policies brought into the kernel of each of a lab's nodes, as an agent on each would.
 
+use std::sync::PoisonError;
 use std::time::{Duration, Instant};
 
 use ringfence_datapath::conntrack::Conntrack;
@@ -7,6 +8,7 @@ use ringfence_datapath::{Image, Kernel, NodeView, Options, PlanError, Planner};
 use ringfence_policy::Engine;
 use thiserror::Error;
 
+use crate::listen::RuleNames;
 use crate::{Lab, LabError, NodeId};
 
 /// What can go wrong while policies are brought into the kernel.
@@ -29,6 +31,7 @@ pub enum EnforceError {
 #[derive(Debug)]
 pub struct Enforcement {
     nodes: Vec<Node>,
+    names: RuleNames,
 }
 
 #[derive(Debug)]
@@ -71,7 +74,7 @@ impl Enforcement {
             };
             nodes.push(Node { view, kernel, planner: Planner::new() });
         }
-        Ok(Enforcement { nodes })
+        Ok(Enforcement { nodes, names: RuleNames::default() })
     }
 
     /// Brings every node to what an engine says.
@@ -85,6 +88,10 @@ impl Enforcement {
             let ops =
                 node.planner.plan(&image).map_err(|source| EnforceError::Plan { node: name(), source })?;
             change.operations += ops.len();
+            // Before the switch, so that no event comes before its name.
+            let mut names = self.names.lock().unwrap_or_else(PoisonError::into_inner);
+            names.extend(image.rule_names.clone());
+            drop(names);
             // What comes after the switch is sweeping up, and can wait for the other nodes.
             let switched = ops.iter().position(|op| op.is_switch()).map_or(0, |at| at + 1);
             let (now, later) = ops.split_at(switched);
@@ -97,6 +104,16 @@ impl Enforcement {
             node.kernel.apply(&rest).map_err(|source| EnforceError::Apply { node: name(), source })?;
         }
         Ok(change)
+    }
+
+    /// The nodes' names and kernels.
+    pub(crate) fn named_kernels(&self) -> impl Iterator<Item = (&str, &Kernel)> {
+        self.nodes.iter().map(|n| (n.view.name.as_str(), &n.kernel))
+    }
+
+    /// What the numbers of rules stand for.
+    pub(crate) fn rule_names(&self) -> RuleNames {
+        self.names.clone()
     }
 
     /// The kernels of the nodes, in the order of the plan.

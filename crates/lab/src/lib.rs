@@ -20,6 +20,7 @@ mod conntrack;
 pub mod enforce;
 mod hosts;
 mod lab;
+pub mod listen;
 mod nat;
 mod netns;
 mod note;

@@ -151,6 +151,10 @@ pub(crate) struct LabArgs {
     #[arg(long)]
     pub(crate) no_policies: bool,
 
+    /// Print each new connection and each denial, with the rule that decided (with --watch, --shell or COMMAND)
+    #[arg(long)]
+    pub(crate) events: bool,
+
     /// The format of the answer
     #[arg(short, long, value_name = "FORMAT", default_value = "text")]
     pub(crate) output: ExplainFormat,

@@ -8,6 +8,7 @@ mod json;
 mod progress;
 mod report;
 mod rounds;
+mod teller;
 mod watch;
 
 use std::process::ExitCode;

@@ -15,6 +15,7 @@ use crate::cli::{LAB_CHILD, LabArgs};
 use crate::complaint::Complaint;
 use crate::input::Input;
 use crate::lab::engine;
+use crate::lab::teller::Teller;
 
 /// Runs the command under the policies, and ends with its exit status.
 pub(crate) fn run(args: &LabArgs, lab: &Lab, input: &Input) -> anyhow::Result<ExitCode> {
@@ -28,6 +29,7 @@ pub(crate) fn run(args: &LabArgs, lab: &Lab, input: &Input) -> anyhow::Result<Ex
         let engine = engine(lab, input, &input.inventory.policies);
         enforcement.apply(&engine).context("the policies cannot be enforced")?;
     }
+    let _teller = if args.events { Some(Teller::new(lab, &enforcement)?) } else { None };
     let mut launch = Launch::new(argv);
     if args.shell.is_some() {
         let prompt = OsString::from(format!("{name}# "));

@@ -5,7 +5,7 @@ use ringfence_lab::{Lab, Outcome};
 use ringfence_policy::Traffic;
 use serde_json::{Map, Value, json};
 
-use crate::lab::report::{describe, place_name, target_name};
+use crate::lab::report::{describe, event_line, place_name, target_name};
 use crate::lab::rounds::{Difference, Trial};
 
 /// One object: the pods, every probe with its outcomes, and the differences from the promise.
@@ -56,6 +56,7 @@ pub(crate) fn text(lab: &Lab, trial: &Trial, differences: &[Difference]) -> anyh
         "nodes": plan.nodes.iter().map(|n| json!({ "name": n.name, "addresses": n.addresses })).collect::<Vec<_>>(),
         "pods": pods,
         "inForceMs": trial.change.as_ref().map(|c| c.in_force.as_secs_f64() * 1e3),
+        "events": trial.told.iter().map(|t| event_line(plan, t)).collect::<Vec<_>>(),
         "probes": probes.collect::<Vec<_>>(),
         "differences": differences.iter().map(|d| describe(lab, trial, *d)).collect::<Vec<_>>(),
     });

@@ -4,6 +4,7 @@ use std::collections::{BTreeMap, BTreeSet};
 use std::fmt::Write;
 use std::net::IpAddr;
 
+use ringfence_lab::listen::Told;
 use ringfence_lab::{Lab, Outcome, Place, Plan, Probe};
 use ringfence_policy::{Because, Protocol, Traffic};
 
@@ -47,6 +48,14 @@ pub(crate) fn text(lab: &Lab, trial: &Trial, differences: &[Difference], palette
     }
     for round in &trial.rounds {
         text.push_str(&summary(lab, round));
+    }
+    if trial.find(RoundName::After).is_some() {
+        let [(passed, of_passed), (dropped, of_dropped)] = trial.told_of(lab);
+        let _ = writeln!(
+            text,
+            "events:            {dropped} of {of_dropped} denials and {passed} of {of_passed} connections were told, each \
+             with its reason"
+        );
     }
     let count = trial.rounds.iter().map(|r| r.outcomes.len()).sum::<usize>();
     if differences.is_empty() {
@@ -140,6 +149,24 @@ pub(crate) fn target_name(plan: &Plan, to: IpAddr) -> String {
         Some(service) => format!("service {}/{}", service.namespace, service.name),
         None => to.to_string(),
     }
+}
+
+/// An event as a line.
+pub(crate) fn event_line(plan: &Plan, told: &Told) -> String {
+    let event = &told.event;
+    let traffic = match Protocol::ALL.into_iter().find(|p| p.number() == event.protocol) {
+        Some(protocol) => format!("{protocol} {}", event.destination_port),
+        None if matches!(event.protocol, 1 | 58) => "ping".to_owned(),
+        None => format!("protocol {}", event.protocol),
+    };
+    format!(
+        "{}: {} {} -> {} {traffic} ({})",
+        told.node,
+        if event.allowed { "allowed" } else { "denied" },
+        target_name(plan, event.source),
+        target_name(plan, event.destination),
+        told.because()
+    )
 }
 
 /// What was sent.

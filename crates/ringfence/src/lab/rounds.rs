@@ -1,13 +1,15 @@
 //! Rounds of probes: without the policies, with them, without them again; each with what the engine promises.
 
+use std::collections::HashSet;
 use std::time::{Duration, Instant};
 
 use anyhow::Context;
 use ringfence_k8s::Inventory;
 use ringfence_lab::enforce::{Change, Enforcement};
+use ringfence_lab::listen::{Listener, Told};
 use ringfence_lab::trial::Promise;
-use ringfence_lab::{Lab, MatrixOptions, Outcome, Probe};
-use ringfence_policy::{Engine, NetworkPolicy};
+use ringfence_lab::{Lab, MatrixOptions, Outcome, Place, Probe};
+use ringfence_policy::{Engine, NetworkPolicy, Traffic};
 
 use crate::lab::progress::Progress;
 
@@ -20,6 +22,8 @@ pub(crate) struct Trial {
     pub(crate) rounds: Vec<Round>,
     /// What it took to bring the policies into the kernel.
     pub(crate) change: Option<Change>,
+    /// What the kernels told of the round with the policies.
+    pub(crate) told: Vec<Told>,
     /// What enforces, for whoever goes on.
     pub(crate) enforcement: Option<Enforcement>,
 }
@@ -78,14 +82,19 @@ impl Trial {
         let probes = lab.plan().matrix(&MatrixOptions { services: true, ..MatrixOptions::default() });
         let engine = |policies: &[NetworkPolicy]| Engine::new(lab.plan().world(inventory, policies));
         let (open, held) = (engine(&[]), engine(&inventory.policies));
-        let mut trial = Trial { probes, rounds: Vec::new(), change: None, enforcement: None };
+        let mut trial =
+            Trial { probes, rounds: Vec::new(), change: None, told: Vec::new(), enforcement: None };
         trial.round(lab, RoundName::Before, &open, progress)?;
         if enforce {
             let mut enforcement = Enforcement::attach(lab).context("the policies cannot be enforced")?;
+            let listener = Listener::new(&enforcement).context("the kernel's events cannot be read")?;
             for (name, engine) in [(RoundName::After, &held), (RoundName::Removed, &open)] {
                 let change = enforcement.apply(engine).context("the policies cannot be enforced")?;
                 trial.change.get_or_insert(change);
                 trial.round(lab, name, engine, progress)?;
+                if name == RoundName::After {
+                    trial.told = listener.take();
+                }
             }
             enforcement.apply(&held).context("the policies cannot be enforced")?;
             trial.enforcement = Some(enforcement);
@@ -110,6 +119,43 @@ impl Trial {
     /// A round by its name.
     pub(crate) fn find(&self, name: RoundName) -> Option<&Round> {
         self.rounds.iter().find(|r| r.name == name)
+    }
+
+    /// How many of the connections between pods, or with a pod, that passed and that were dropped under the policies were
+    /// told in an event, and how many there were: passed, then dropped.
+    pub(crate) fn told_of(&self, lab: &Lab) -> [(usize, usize); 2] {
+        let told: HashSet<_> = self
+            .told
+            .iter()
+            .map(|t| {
+                (
+                    t.event.source,
+                    t.event.destination,
+                    t.event.protocol,
+                    t.event.destination_port,
+                    t.event.allowed,
+                )
+            })
+            .collect();
+        let mut counts = [(0, 0); 2];
+        let after = self.find(RoundName::After);
+        for (probe, outcome) in self.probes.iter().zip(after.into_iter().flat_map(|r| &r.outcomes)) {
+            let Some(from) = lab.plan().source_address(probe.from, probe.to) else { continue };
+            let Some(to) = lab.plan().place_of(probe.to) else { continue };
+            if ![probe.from, to].iter().any(|p| matches!(p, Place::Pod(_))) {
+                continue;
+            }
+            let (protocol, port) = match probe.traffic {
+                Traffic::Port(protocol, port) => (protocol.number(), port),
+                Traffic::Other if probe.to.is_ipv4() => (1, 0),
+                Traffic::Other => (58, 0),
+            };
+            let [passed, dropped] = &mut counts;
+            let count = if outcome.passed() { passed } else { dropped };
+            count.0 += usize::from(told.contains(&(from, probe.to, protocol, port, outcome.passed())));
+            count.1 += 1;
+        }
+        counts
     }
 
     /// What was not as promised.

@@ -13,6 +13,7 @@ use crate::cli::LabArgs;
 use crate::input::{self, Input};
 use crate::lab::progress::Progress;
 use crate::lab::rounds::{Round, RoundName, Trial};
+use crate::lab::teller::Teller;
 use crate::lab::{engine, report};
 use crate::terminal::Terminal;
 
@@ -27,6 +28,7 @@ pub(crate) fn run(
     let inotify = Inotify::init(InitFlags::empty()).context("file changes cannot be watched")?;
     watch(&inotify, &args.paths)?;
     let Some(mut enforcement) = trial.enforcement.take() else { return Ok(()) };
+    let _teller = if args.events { Some(Teller::new(lab, &enforcement)?) } else { None };
     terminal.note("watching the manifests; Ctrl-C ends the lab");
     let workloads = first.inventory.workloads.clone();
     loop {
