@@ -4,6 +4,7 @@
 # What is missing is installed by `make setup`, which both ask first.
 
 SHELL := /bin/bash
+.SHELLFLAGS := -o pipefail -c
 PATH := $(HOME)/.cargo/bin:$(PATH)
 CARGO ?= cargo
 # Network namespaces and BPF need root. The build does not.
@@ -22,7 +23,7 @@ demo: setup ## the yelb application before and after its policies, for real
 test: setup ## every test (those that need root ask for sudo)
 	@[ -z "$(AS_ROOT)" ] || echo "Some tests make network namespaces and load a BPF program: that needs root, so sudo may ask for a password."
 	@$(CARGO) test --workspace --no-run --quiet
-	@$(AS_ROOT) env "PATH=$(PATH)" "HOME=$(HOME)" $(CARGO) test --workspace
+	@$(AS_ROOT) env "PATH=$(PATH)" "HOME=$(HOME)" $(CARGO) test --workspace --no-fail-fast | .ci/summary
 
 build: setup ## the release binary
 	@$(CARGO) build --release -p ringfence

@@ -203,3 +203,41 @@ impl Round {
         pairs.filter(|(_, (promise, outcome))| !promise.is_kept(lab.plan(), outcome)).map(|(i, _)| i)
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::lab::report::describe;
+    use ringfence_k8s::{ReadOptions, read};
+    use ringfence_lab::Options;
+
+    /// Policies that nobody enforces: the lab must not say that all is as promised.
+    #[test]
+    fn a_promise_that_is_not_kept_is_found() {
+        if !nix::unistd::geteuid().is_root() {
+            assert!(std::env::var_os("CI").is_none(), "the lab's tests need root");
+            println!("skipped: needs root");
+            return;
+        }
+        let pod = |name: &str| {
+            format!(
+                "{{apiVersion: v1, kind: Pod, metadata: {{name: {name}, namespace: shop}}, \
+                  spec: {{containers: [{{ports: [{{containerPort: 80}}]}}]}}}}\n---\n"
+            )
+        };
+        let deny = "{apiVersion: networking.k8s.io/v1, kind: NetworkPolicy, metadata: {name: deny, namespace: shop}, \
+                    spec: {podSelector: {}}}";
+        let text = [pod("a"), pod("b"), deny.to_owned()].concat();
+        let inventory = read([("shop.yaml", text.as_str())], &ReadOptions::default()).inventory;
+        let lab = Lab::build(&inventory, &Options::default(), &mut |_, _, _| {}).unwrap();
+        let mut trial = Trial::run(&lab, &inventory, false, &mut Progress::new()).unwrap();
+        assert_eq!(trial.differences(&lab), []);
+        let held = Engine::new(lab.plan().world(&inventory, &inventory.policies));
+        trial.round(&lab, RoundName::After, &held, &mut Progress::new()).unwrap();
+        let differences = trial.differences(&lab);
+        assert!(!differences.is_empty());
+        let port_80 = "after: shop/a -> shop/b TCP 80: promised to be dropped (isolated, and no rule allows it); \
+                       measured: answered by shop/b";
+        assert!(differences.iter().any(|d| describe(&lab, &trial, *d) == port_80));
+    }
+}
