@@ -12,7 +12,7 @@
 mod promises;
 mod support;
 
-use ringfence_datapath::{Image, Kernel, Options, Planner};
+use ringfence_datapath::{Image, Kernel, Options, Packet, Planner};
 use ringfence_oracle::worlds::{Size, world};
 use ringfence_policy::Engine;
 use support::packet;
@@ -32,7 +32,22 @@ fn the_kernel_says_what_the_engine_says() {
         }
         let node = usize::try_from(seed).unwrap() % nodes;
         let image = Image::new(&engine, &promises::node_view(engine.world(), node));
-        kernel.apply(&planner.plan(&image).unwrap()).unwrap();
+        let mut before = planner.tables().clone();
+        let ops = planner.plan(&image).unwrap();
+        if seed % 20 == 1 {
+            // Step by step, as if whoever writes could die after each: old until the switch, and new from there.
+            let packets = promises::packets(&engine, node, seed, 12);
+            for op in &ops {
+                kernel.apply(std::slice::from_ref(op)).unwrap();
+                before.apply(op);
+                for expected in &packets {
+                    let passes = passes(&kernel, &expected.packet);
+                    assert_eq!(passes, before.fate(&expected.packet).passes(), "seed {seed} after {op:?}");
+                }
+            }
+        } else {
+            kernel.apply(&ops).unwrap();
+        }
         asked += ask(&kernel, &planner, &engine, node, seed);
         if seed % 50 == 0 {
             assert_eq!(&kernel.dump().unwrap(), planner.tables(), "seed {seed}");
@@ -47,15 +62,7 @@ fn ask(kernel: &Kernel, planner: &Planner, engine: &Engine, node: usize, seed: u
     let mut asked = 0;
     for expected in promises::packets(engine, node, seed, 120) {
         let sent = expected.packet;
-        let (from, to) = (sent.source.to_string(), sent.destination.to_string());
-        let bytes = match sent.protocol {
-            6 => packet::Packet::tcp(&from, &to, sent.port),
-            17 => packet::Packet::udp(&from, &to, sent.port),
-            132 => packet::Packet::sctp(&from, &to, sent.port),
-            _ => packet::Packet::ping(&from, &to),
-        }
-        .bytes();
-        let passes = kernel.test_run(sent.hook, support::family(&bytes), &bytes).unwrap();
+        let passes = passes(kernel, &sent);
         assert_eq!(
             passes,
             planner.tables().fate(&sent).passes(),
@@ -65,4 +72,16 @@ fn ask(kernel: &Kernel, planner: &Planner, engine: &Engine, node: usize, seed: u
         asked += 1;
     }
     asked
+}
+
+fn passes(kernel: &Kernel, sent: &Packet) -> bool {
+    let (from, to) = (sent.source.to_string(), sent.destination.to_string());
+    let bytes = match sent.protocol {
+        6 => packet::Packet::tcp(&from, &to, sent.port),
+        17 => packet::Packet::udp(&from, &to, sent.port),
+        132 => packet::Packet::sctp(&from, &to, sent.port),
+        _ => packet::Packet::ping(&from, &to),
+    }
+    .bytes();
+    kernel.test_run(sent.hook, support::family(&bytes), &bytes).unwrap()
 }
