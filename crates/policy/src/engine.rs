@@ -233,6 +233,19 @@ impl Engine {
         })
     }
 
+    /// Every distinct peer of all policies, and for each how many groups of pods it matches.
+    pub fn peer_matches(&self) -> (&[DistinctPeer], Vec<usize>) {
+        let mut counts = vec![0; self.peers.len()];
+        for group in &self.groups {
+            for peer in self.signatures.get(group.signature.0 as usize).into_iter().flatten() {
+                if let Some(count) = counts.get_mut(peer.0 as usize) {
+                    *count += 1;
+                }
+            }
+        }
+        (&self.peers, counts)
+    }
+
     /// The rule that a reference names.
     pub fn resolve(&self, rule: RuleRef) -> Option<(&NetworkPolicy, &Rule)> {
         let policy = self.world.policies.get(rule.policy as usize)?;
