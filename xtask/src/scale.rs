@@ -68,7 +68,8 @@ pub(crate) fn run(arguments: &Arguments) -> anyhow::Result<()> {
         if arguments.json || arguments.shape {
             print!("{text}");
         } else {
-            let value: Value = serde_json::from_str(&text).with_context(|| format!("{profile} said: {text}"))?;
+            let value: Value =
+                serde_json::from_str(&text).with_context(|| format!("{profile} said: {text}"))?;
             println!("{}", row(profile, &Figures::from_json(&value)));
         }
     }

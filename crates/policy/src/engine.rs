@@ -43,6 +43,11 @@ pub struct Identity {
 }
 
 impl Identity {
+    /// Whether a rule of an egress set could reach it by a port's name.
+    pub(crate) fn has_named_ports(self) -> bool {
+        self.named != NamedId(0)
+    }
+
     /// What no peer of any policy matches.
     pub const NOBODY: Identity =
         Identity { signature: SignatureId(0), class: ClassId::NONE, named: NamedId(0) };
@@ -207,21 +212,39 @@ impl Engine {
 
     /// What is decided between the pods of a policy set and an identity.
     pub fn port_map(&self, set: SetId, identity: Identity) -> PortMap {
-        let Some(set) = self.sets.get(set.0 as usize) else { return PortMap::uniform(Decision::ISOLATED) };
-        let named = self.named_ports(match set.direction {
+        let (rules, named) = self.matching(set, identity);
+        self.paint(&rules, named)
+    }
+
+    /// All that a port map follows from: the rules of a set that an identity meets, in the order in which they are
+    /// asked, each once, and what their named ports mean there.
+    pub(crate) fn matching(&self, set: SetId, identity: Identity) -> (Vec<RuleId>, NamedId) {
+        let Some(set) = self.sets.get(set.0 as usize) else { return (Vec::new(), NamedId(0)) };
+        let named = match set.direction {
             Direction::Ingress => set.named,
             Direction::Egress => identity.named,
-        });
+        };
+        (self.matching_rules(set, identity), named)
+    }
+
+    /// The port map of rules: each decides what none before it has decided, and what none decides is denied.
+    pub(crate) fn paint(&self, rules: &[RuleId], named: NamedId) -> PortMap {
+        let named = self.named_ports(named);
         let mut painter = Painter::default();
-        for id in self.matching_rules(set, identity) {
-            if let Some(rule) = self.rule(id) {
-                painter.paint(&rule.ports, named, Decision { allow: true, rule: Some(id) });
+        for id in rules {
+            if let Some(rule) = self.rule(*id) {
+                painter.paint(&rule.ports, named, Decision { allow: true, rule: Some(*id) });
                 if painter.is_full() {
                     break;
                 }
             }
         }
         painter.finish(Decision::ISOLATED)
+    }
+
+    /// The peers that the rules of a set name.
+    pub(crate) fn peers_named(&self, set: SetId) -> impl Iterator<Item = PeerId> {
+        self.sets.get(set.0 as usize).into_iter().flat_map(|s| s.by_peer.keys().copied())
     }
 
     /// Whether a set treats an identity as it treats [`Identity::NOBODY`]: none of its rules names the one and not the
@@ -357,7 +380,7 @@ impl Engine {
         self.named.get(id.0 as usize).map_or(&[], |n| n)
     }
 
-    fn peers_of(&self, identity: Identity) -> impl Iterator<Item = PeerId> {
+    pub(crate) fn peers_of(&self, identity: Identity) -> impl Iterator<Item = PeerId> {
         let selectors = self.signatures.get(identity.signature.0 as usize).map_or(&[][..], |s| s);
         selectors.iter().chain(self.space.blocks(identity.class)).copied()
     }

@@ -1,18 +1,19 @@
 //! Who may reach whom: every pair of workloads, and the world outside, with the ports.
 //!
-//! Pods of one workload that policies treat alike are one end; those that policies can tell apart stay apart. Pairs
-//! are computed once for each pair of *classes* (policy sets and identity), so that thousands of workloads with a few
-//! hundred classes cost a few hundred squared.
+//! Pods of one workload that policies treat alike are one end; those that policies can tell apart stay apart. What is
+//! kept is not pairs: for each policy set it is what holds toward nobody in particular, and the identities toward which
+//! something else holds. From that any pair is two look-ups, and all pairs are listed without a search.
 
+use std::borrow::Cow;
 use std::collections::BTreeMap;
 use std::net::IpAddr;
 
 use rustc_hash::FxHashMap;
 
-use crate::engine::{End, Engine, Identity, SetId};
+use crate::engine::{End, Engine, Identity, NamedId, SetId};
 use crate::index::number;
 use crate::model::{PodId, Workload};
-use crate::portmap::PortSet;
+use crate::portmap::{PortSet, RuleId};
 use crate::verdict::Direction;
 
 /// Who may reach whom.
@@ -20,10 +21,9 @@ use crate::verdict::Direction;
 pub struct Reach {
     /// The ends: workloads by namespace, name and kind, then outside ranges by family and address.
     pub ends: Vec<ReachEnd>,
-    /// The pairs that may connect on at least one port, by place of the ends. A workload to itself is left out, and so
-    /// is outside to outside.
-    pub connections: Vec<Connection>,
-    sets: Vec<PortSet>,
+    /// By end.
+    classes: Vec<Class>,
+    rows: Rows,
 }
 
 /// One end of the map.
@@ -56,155 +56,328 @@ pub struct Connection {
     pub from: u32,
     /// The destination, a place in [`Reach::ends`].
     pub to: u32,
-    allowed: u32,
+    /// What it may carry.
+    pub ports: PortsId,
+}
+
+/// What a connection may carry, for [`Reach::ports`]. Two that are equal carry the same; of two that are not the ports
+/// tell.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash)]
+pub struct PortsId(PortSetId, PortSetId);
+
+impl PortsId {
+    fn both(one: PortSetId, other: PortSetId) -> PortsId {
+        match (one, other) {
+            (PortSetId::ALL, only) | (only, PortSetId::ALL) => PortsId(only, PortSetId::ALL),
+            (one, other) if one == other => PortsId(one, PortSetId::ALL),
+            (one, other) => PortsId(one.min(other), one.max(other)),
+        }
+    }
 }
 
 impl Reach {
     /// The map of a compiled world.
     pub fn new(engine: &Engine) -> Reach {
-        let mut table = Table::new(engine);
         let mut ends = workload_ends(engine);
-        let workloads = ends.len();
-        let mut classes: Vec<Class> = ends.iter().map(|e| Class::of_end(engine, e)).collect();
-        for (range, class) in outside_ranges(engine, &mut table, &classes) {
-            ends.push(range);
-            classes.push(class);
+        let mut numbers = Numbers::default();
+        let mut classes: Vec<Class> = Vec::with_capacity(ends.len());
+        for (place, end) in ends.iter().enumerate() {
+            let same = place.checked_sub(1).and_then(|p| Some((ends.get(p)?, classes.get(p)?)));
+            let workload = match same {
+                Some((before, class)) if end.is_workload_of(before) => class.workload,
+                _ => Some(number(place)),
+            };
+            classes.push(Class::of_end(engine, end, workload, &mut numbers));
         }
-        let mut connections = Vec::new();
-        for (from, source) in classes.iter().enumerate() {
-            for (to, destination) in classes.iter().enumerate() {
-                if from == to || (from >= workloads && to >= workloads) {
-                    continue;
-                }
-                if let (
-                    Some(ReachEnd::Pods { namespace: n1, workload: w1, .. }),
-                    Some(ReachEnd::Pods { namespace: n2, workload: w2, .. }),
-                ) = (ends.get(from), ends.get(to))
-                    && (n1, w1) == (n2, w2)
+        let ranges: Vec<_> = engine
+            .address_space()
+            .ranges()
+            .into_iter()
+            .map(|range| (range, numbers.identity(engine.class_identity(range.class))))
+            .collect();
+        let rows = Rows::new(engine, &numbers);
+        for (range, identity) in ranges {
+            let same_family = |first: &IpAddr| first.is_ipv4() == range.first.is_ipv4();
+            match (ends.last_mut(), classes.last()) {
+                // Neighbours that every policy set treats alike are one.
+                (Some(ReachEnd::Outside { first, last }), Some(before))
+                    if same_family(first) && rows.are_alike(before.identity, identity) =>
                 {
-                    continue;
+                    *last = range.last;
                 }
-                let allowed = table.allowed(source, destination);
-                if !table.sets.values.get(allowed as usize).is_none_or(PortSet::is_empty) {
-                    connections.push(Connection { from: number(from), to: number(to), allowed });
+                _ => {
+                    ends.push(ReachEnd::Outside { first: range.first, last: range.last });
+                    classes.push(Class::outside(identity));
                 }
             }
         }
-        Reach { ends, connections, sets: table.sets.values }
+        Reach { ends, classes, rows }
+    }
+
+    /// The pairs that may connect on at least one port, by place of the ends. A workload to itself is left out, and so
+    /// is outside to outside.
+    pub fn connections(&self) -> impl Iterator<Item = Connection> {
+        let mut empty: FxHashMap<PortsId, bool> = FxHashMap::default();
+        let (workloads, _) = self.classes.split_at(self.classes.partition_point(|c| c.workload.is_some()));
+        // Neighbours often share it: all of the outside does.
+        let mut out = (None, self.rows.egress_of(None));
+        (0u32..).zip(&self.classes).flat_map(move |(from, source)| {
+            if out.0 != source.egress {
+                out = (source.egress, self.rows.egress_of(source.egress));
+            }
+            let destinations = if source.workload.is_some() { &self.classes } else { workloads };
+            let into = self.rows.ingress_toward(source.identity);
+            let mut found = Vec::new();
+            for (to, destination) in (0u32..).zip(destinations) {
+                if source.workload == destination.workload {
+                    continue;
+                }
+                let place =
+                    |list: &[PortSetId], at: u32| list.get(at as usize).copied().unwrap_or(PortSetId::ALL);
+                let egress = place(&out.1, destination.identity);
+                let ingress = match destination.ingress {
+                    Some(row) if !source.is_node_of(destination) => place(&into, row),
+                    _ => PortSetId::ALL,
+                };
+                let ports = PortsId::both(egress, ingress);
+                if !*empty.entry(ports).or_insert_with(|| self.ports(ports).is_empty()) {
+                    found.push(Connection { from, to, ports });
+                }
+            }
+            found
+        })
     }
 
     /// What a connection may carry.
-    pub fn allowed(&self, connection: &Connection) -> &PortSet {
-        #[expect(
-            clippy::indexing_slicing,
-            reason = "connections are made by `new` alone, with numbers of this list"
-        )]
-        &self.sets[connection.allowed as usize]
+    pub fn ports(&self, id: PortsId) -> Cow<'_, PortSet> {
+        let first = self.rows.set(id.0);
+        if id.1 == PortSetId::ALL {
+            Cow::Borrowed(first)
+        } else {
+            Cow::Owned(first.intersection(self.rows.set(id.1)))
+        }
     }
 }
 
-/// What decides of an end: ends of one class have the same connections.
-#[derive(Debug, Clone, PartialEq, Eq, Hash)]
+impl ReachEnd {
+    fn is_workload_of(&self, other: &ReachEnd) -> bool {
+        match (self, other) {
+            (
+                ReachEnd::Pods { namespace, workload, .. },
+                ReachEnd::Pods { namespace: other_namespace, workload: other_workload, .. },
+            ) => (namespace, workload) == (other_namespace, other_workload),
+            _ => false,
+        }
+    }
+}
+
+/// What decides of an end, in the numbers of [`Rows`].
+#[derive(Debug, Clone)]
 struct Class {
-    ingress: Option<SetId>,
-    egress: Option<SetId>,
-    identity: Identity,
+    ingress: Option<u32>,
+    egress: Option<u32>,
+    identity: u32,
+    /// The same for all ends of one workload; `None` outside.
+    workload: Option<u32>,
     host_network: bool,
-    /// The nodes that the pods run on, where that matters: a node always reaches its own pods.
+    /// The nodes that the pods run on, sorted: a node always reaches its own pods.
     nodes: Vec<String>,
 }
 
 impl Class {
-    fn of_end(engine: &Engine, end: &ReachEnd) -> Class {
-        let ReachEnd::Pods { pods, .. } = end else { return Class::outside(Identity::NOBODY) };
-        let Some(first) = pods.first() else { return Class::outside(Identity::NOBODY) };
+    fn of_end(engine: &Engine, end: &ReachEnd, workload: Option<u32>, numbers: &mut Numbers) -> Class {
+        let pods = match end {
+            ReachEnd::Pods { pods, .. } => pods.as_slice(),
+            ReachEnd::Outside { .. } => &[],
+        };
+        let Some(first) = pods.first() else { return Class::outside(numbers.identity(Identity::NOBODY)) };
         let mut nodes: Vec<String> =
             pods.iter().filter_map(|p| engine.pod(*p).and_then(|p| p.node.clone())).collect();
         nodes.sort();
         nodes.dedup();
         Class {
-            ingress: engine.policy_set(*first, Direction::Ingress),
-            egress: engine.policy_set(*first, Direction::Egress),
-            identity: engine.identity(End::Pod(*first)),
+            ingress: engine.policy_set(*first, Direction::Ingress).map(|set| numbers.set(set)),
+            egress: engine.policy_set(*first, Direction::Egress).map(|set| numbers.set(set)),
+            identity: numbers.identity(engine.identity(End::Pod(*first))),
+            workload,
             host_network: engine.pod(*first).is_some_and(|p| p.host_network),
             nodes,
         }
     }
 
-    fn outside(identity: Identity) -> Class {
-        Class { ingress: None, egress: None, identity, host_network: false, nodes: Vec::new() }
+    fn outside(identity: u32) -> Class {
+        Class {
+            ingress: None,
+            egress: None,
+            identity,
+            workload: None,
+            host_network: false,
+            nodes: Vec::new(),
+        }
     }
 
     fn is_node_of(&self, to: &Class) -> bool {
-        self.host_network && !to.host_network && self.nodes.iter().any(|n| to.nodes.contains(n))
+        self.host_network && !to.host_network && self.nodes.iter().any(|n| to.nodes.binary_search(n).is_ok())
     }
 }
 
-/// Port sets, and which of them lies between a policy set and an identity.
-struct Table<'e> {
-    engine: &'e Engine,
-    sets: SetInterner,
-    sides: FxHashMap<(SetId, Identity), u32>,
-    both: FxHashMap<(u32, u32), u32>,
+/// The policy sets and identities of a map, numbered in the order of their first appearance.
+#[derive(Debug, Default)]
+struct Numbers {
+    sets: FxHashMap<SetId, u32>,
+    identities: FxHashMap<Identity, u32>,
 }
 
-#[derive(Default)]
-struct SetInterner {
-    numbers: FxHashMap<PortSet, u32>,
-    values: Vec<PortSet>,
-}
+impl Numbers {
+    fn set(&mut self, set: SetId) -> u32 {
+        let next = number(self.sets.len());
+        *self.sets.entry(set).or_insert(next)
+    }
 
-impl SetInterner {
-    fn intern(&mut self, set: PortSet) -> u32 {
-        if let Some(id) = self.numbers.get(&set) {
-            return *id;
-        }
-        let id = number(self.values.len());
-        self.values.push(set.clone());
-        self.numbers.insert(set, id);
-        id
+    fn identity(&mut self, identity: Identity) -> u32 {
+        let next = number(self.identities.len());
+        *self.identities.entry(identity).or_insert(next)
     }
 }
 
-/// The number of the full set in a [`Table`].
-const ALL: u32 = 0;
+/// A port set's number in [`Rows`].
+#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash)]
+struct PortSetId(u32);
 
-impl<'e> Table<'e> {
-    fn new(engine: &'e Engine) -> Table<'e> {
-        let mut sets = SetInterner::default();
-        sets.intern(PortSet::all());
-        Table { engine, sets, sides: FxHashMap::default(), both: FxHashMap::default() }
-    }
+impl PortSetId {
+    /// Everything.
+    const ALL: PortSetId = PortSetId(0);
+}
 
-    fn allowed(&mut self, from: &Class, to: &Class) -> u32 {
-        let egress = self.side(from.egress, to.identity);
-        let ingress = if from.is_node_of(to) { ALL } else { self.side(to.ingress, from.identity) };
-        match (egress, ingress) {
-            (ALL, other) | (other, ALL) => other,
-            (a, b) if a == b => a,
-            pair => {
-                if let Some(known) = self.both.get(&pair) {
-                    return *known;
-                }
-                let set = match (self.sets.values.get(pair.0 as usize), self.sets.values.get(pair.1 as usize))
-                {
-                    (Some(a), Some(b)) => a.intersection(b),
-                    _ => return ALL,
-                };
-                let id = self.sets.intern(set);
-                self.both.insert(pair, id);
-                id
+/// For each policy set the ports toward nobody in particular, and toward those identities that its rules name.
+#[derive(Debug, Clone)]
+struct Rows {
+    /// By policy set.
+    defaults: Vec<PortSetId>,
+    /// By policy set: identities toward which something else holds.
+    exceptions: Vec<Vec<(u32, PortSetId)>>,
+    /// By identity: the sets in which it is such an exception, sorted.
+    excepted_in: Vec<Vec<(u32, PortSetId)>>,
+    sets: Vec<PortSet>,
+}
+
+impl Rows {
+    fn new(engine: &Engine, numbers: &Numbers) -> Rows {
+        let mut identities_with: FxHashMap<_, Vec<(Identity, u32)>> = FxHashMap::default();
+        let mut with_named_ports = Vec::new();
+        for (identity, place) in &numbers.identities {
+            for peer in engine.peers_of(*identity) {
+                identities_with.entry(peer).or_default().push((*identity, *place));
+            }
+            if identity.has_named_ports() {
+                with_named_ports.push((*identity, *place));
             }
         }
+        let mut interner = PortSets::new(engine);
+        let mut rows = Rows {
+            defaults: vec![PortSetId::ALL; numbers.sets.len()],
+            exceptions: vec![Vec::new(); numbers.sets.len()],
+            excepted_in: vec![Vec::new(); numbers.identities.len()],
+            sets: Vec::new(),
+        };
+        for (set, row) in &numbers.sets {
+            let default = interner.between(*set, Identity::NOBODY);
+            let named = match engine.direction(*set) {
+                Direction::Ingress => &[][..],
+                Direction::Egress => &with_named_ports,
+            };
+            let met = engine.peers_named(*set).flat_map(|p| identities_with.get(&p).into_iter().flatten());
+            let mut met: Vec<(Identity, u32)> = met.chain(named).copied().collect();
+            met.sort_unstable_by_key(|(_, place)| *place);
+            met.dedup_by_key(|(_, place)| *place);
+            let mut exceptions = Vec::new();
+            for (identity, place) in met {
+                let ports = interner.between(*set, identity);
+                if ports != default {
+                    exceptions.push((place, ports));
+                    if let Some(list) = rows.excepted_in.get_mut(place as usize) {
+                        list.push((*row, ports));
+                    }
+                }
+            }
+            if let (Some(d), Some(e)) =
+                (rows.defaults.get_mut(*row as usize), rows.exceptions.get_mut(*row as usize))
+            {
+                (*d, *e) = (default, exceptions);
+            }
+        }
+        rows.excepted_in.iter_mut().for_each(|list| list.sort_unstable());
+        rows.sets = interner.sets;
+        rows
     }
 
-    fn side(&mut self, set: Option<SetId>, identity: Identity) -> u32 {
-        let Some(set) = set else { return ALL };
-        if let Some(known) = self.sides.get(&(set, identity)) {
+    fn set(&self, id: PortSetId) -> &PortSet {
+        #[expect(clippy::indexing_slicing, reason = "numbers are given out by `new` alone, for this list")]
+        &self.sets[id.0 as usize]
+    }
+
+    /// Whether every policy set treats two identities alike.
+    fn are_alike(&self, one: u32, other: u32) -> bool {
+        one == other || self.excepted_in.get(one as usize) == self.excepted_in.get(other as usize)
+    }
+
+    /// What may be sent under a policy set, or without one, by identity of the destination.
+    fn egress_of(&self, set: Option<u32>) -> Vec<PortSetId> {
+        let row = set.map(|row| row as usize);
+        let default = row.and_then(|row| self.defaults.get(row)).copied().unwrap_or(PortSetId::ALL);
+        let mut ports = vec![default; self.excepted_in.len()];
+        for (identity, exception) in row.and_then(|row| self.exceptions.get(row)).into_iter().flatten() {
+            if let Some(place) = ports.get_mut(*identity as usize) {
+                *place = *exception;
+            }
+        }
+        ports
+    }
+
+    /// What may come from an identity, by policy set of the destination.
+    fn ingress_toward(&self, identity: u32) -> Vec<PortSetId> {
+        let mut ports = self.defaults.clone();
+        for (row, exception) in self.excepted_in.get(identity as usize).into_iter().flatten() {
+            if let Some(place) = ports.get_mut(*row as usize) {
+                *place = *exception;
+            }
+        }
+        ports
+    }
+}
+
+/// Port sets by the rules that they follow from: thousands of pairs share a few.
+struct PortSets<'e> {
+    engine: &'e Engine,
+    by_rules: FxHashMap<(Vec<RuleId>, NamedId), PortSetId>,
+    numbers: FxHashMap<PortSet, PortSetId>,
+    sets: Vec<PortSet>,
+}
+
+impl<'e> PortSets<'e> {
+    fn new(engine: &'e Engine) -> PortSets<'e> {
+        let all = PortSet::all();
+        PortSets {
+            engine,
+            by_rules: FxHashMap::default(),
+            numbers: FxHashMap::from_iter([(all.clone(), PortSetId::ALL)]),
+            sets: vec![all],
+        }
+    }
+
+    fn between(&mut self, set: SetId, identity: Identity) -> PortSetId {
+        let (rules, named) = self.engine.matching(set, identity);
+        let key = (rules, named);
+        if let Some(known) = self.by_rules.get(&key) {
             return *known;
         }
-        let id = self.sets.intern(self.engine.port_map(set, identity).allowed());
-        self.sides.insert((set, identity), id);
+        let ports = self.engine.paint(&key.0, named).allowed();
+        let next = PortSetId(number(self.sets.len()));
+        let id = *self.numbers.entry(ports.clone()).or_insert(next);
+        if id == next {
+            self.sets.push(ports);
+        }
+        self.by_rules.insert(key, id);
         id
     }
 }
@@ -239,26 +412,4 @@ fn workload_ends(engine: &Engine) -> Vec<ReachEnd> {
         }));
     }
     ends
-}
-
-/// Outside addresses in ranges; neighbours that have the same connections with every workload are one.
-fn outside_ranges(engine: &Engine, table: &mut Table<'_>, workloads: &[Class]) -> Vec<(ReachEnd, Class)> {
-    let mut behaviours: FxHashMap<Identity, Vec<u32>> = FxHashMap::default();
-    let mut merged: Vec<(IpAddr, IpAddr, Class)> = Vec::new();
-    for range in engine.address_space().ranges() {
-        let class = Class::outside(engine.class_identity(range.class));
-        behaviours.entry(class.identity).or_insert_with(|| {
-            workloads.iter().flat_map(|w| [table.allowed(&class, w), table.allowed(w, &class)]).collect()
-        });
-        match merged.last_mut() {
-            Some((first, last, before))
-                if first.is_ipv4() == range.first.is_ipv4()
-                    && behaviours.get(&before.identity) == behaviours.get(&class.identity) =>
-            {
-                *last = range.last;
-            }
-            _ => merged.push((range.first, range.last, class)),
-        }
-    }
-    merged.into_iter().map(|(first, last, class)| (ReachEnd::Outside { first, last }, class)).collect()
 }

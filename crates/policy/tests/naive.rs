@@ -96,6 +96,7 @@ fn wrong_reason(
 /// The map must say for each pair of pods of different workloads what the verdicts say, port by port.
 fn wrong_map(world: &World, engine: &Engine) -> Option<String> {
     let reach = Reach::new(engine);
+    let connections: Vec<_> = reach.connections().collect();
     let traffic = ringfence_oracle::questions::traffic(world);
     for (from, a) in reach.ends.iter().enumerate() {
         for (to, b) in reach.ends.iter().enumerate() {
@@ -109,9 +110,9 @@ fn wrong_map(world: &World, engine: &Engine) -> Option<String> {
             if (n, v) == (m, w) {
                 continue;
             }
-            let known = reach.connections.iter().find(|c| c.from as usize == from && c.to as usize == to);
+            let known = connections.iter().find(|c| c.from as usize == from && c.to as usize == to);
             for traffic in &traffic {
-                let mapped = known.is_some_and(|c| reach.allowed(c).contains(*traffic));
+                let mapped = known.is_some_and(|c| reach.ports(c.ports).contains(*traffic));
                 let any = p.iter().any(|p| {
                     q.iter()
                         .any(|q| naive::allowed(world, &naive::End::Pod(*p), &naive::End::Pod(*q), *traffic))

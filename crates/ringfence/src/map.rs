@@ -3,9 +3,10 @@
 mod json;
 mod table;
 
+use std::borrow::Cow;
 use std::process::ExitCode;
 
-use ringfence_policy::{Connection, Direction, Engine, PodId, PortSet, Reach, ReachEnd, Workload};
+use ringfence_policy::{Connection, Direction, Engine, PodId, PortSet, PortsId, Reach, ReachEnd, Workload};
 
 use crate::cli::{MapArgs, MapFormat};
 use crate::input::{self, Input};
@@ -38,10 +39,11 @@ pub(crate) fn run(args: &MapArgs, terminal: &Terminal) -> anyhow::Result<ExitCod
 /// What is shown.
 #[derive(Debug)]
 struct Map<'r> {
+    reach: &'r Reach,
     workloads: Vec<Row>,
     /// The names of the ends.
     references: Vec<Reference>,
-    connections: Vec<Pair<'r>>,
+    connections: Vec<Pair>,
     notes: Vec<String>,
 }
 
@@ -60,10 +62,10 @@ struct Row {
 
 /// Two ends that may connect, by their places among the references. There can be millions.
 #[derive(Debug, Clone, Copy)]
-struct Pair<'r> {
+struct Pair {
     from: usize,
     to: usize,
-    allowed: &'r PortSet,
+    ports: PortsId,
 }
 
 impl<'r> Map<'r> {
@@ -76,9 +78,8 @@ impl<'r> Map<'r> {
             (Some(ReachEnd::Pods { namespace, .. }), Some(only)) => namespace == only,
             _ => false,
         };
-        let pair =
-            |c: &Connection| Pair { from: c.from as usize, to: c.to as usize, allowed: reach.allowed(c) };
-        let connections = reach.connections.iter().filter(|c| is_in(c.from) || is_in(c.to));
+        let pair = |c: Connection| Pair { from: c.from as usize, to: c.to as usize, ports: c.ports };
+        let connections = reach.connections().filter(|c| is_in(c.from) || is_in(c.to));
         let workloads = reach.ends.iter().zip(&references).filter_map(|(end, reference)| match end {
             ReachEnd::Pods { namespace, workload, pods, .. } if only.is_none_or(|n| n == namespace) => {
                 Some(Row::new(engine, reference, namespace, workload, pods))
@@ -86,11 +87,17 @@ impl<'r> Map<'r> {
             _ => None,
         });
         Map {
+            reach,
             workloads: workloads.collect(),
             connections: connections.map(pair).collect(),
             notes: notes::unknown_pod_addresses(engine).into_iter().collect(),
             references,
         }
+    }
+
+    /// What a pair may carry.
+    fn allowed(&self, ports: PortsId) -> Cow<'r, PortSet> {
+        self.reach.ports(ports)
     }
 
     /// The name of an end.

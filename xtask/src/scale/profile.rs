@@ -8,8 +8,8 @@ use clap::ValueEnum;
 use ipnet::{IpNet, Ipv4Net};
 use ringfence_oracle::random::Random;
 use ringfence_policy::{
-    IpBlock, LabelSelector, Labels, Namespace, NamespaceScope, NetworkPolicy, Peer, Peers, Pod, PolicyName, PortMatch,
-    PortRange, PortRef, Ports, Protocol, Rule, Workload, World,
+    IpBlock, LabelSelector, Labels, Namespace, NamespaceScope, NetworkPolicy, Peer, Peers, Pod, PolicyName,
+    PortMatch, PortRange, PortRef, Ports, Protocol, Rule, Workload, World,
 };
 
 /// The shape of a cluster.
@@ -72,7 +72,10 @@ fn real(random: &mut Random) -> World {
         let app = format!("app-{}", apps_of[n].len());
         let replicas = [1, 2, 2, 3, 6][random.below(5)].min(pods - world.pods.len());
         for _ in 0..replicas {
-            let mut labels = Labels::from([("app".to_owned(), app.clone()), ("team".to_owned(), format!("team-{}", n % 40))]);
+            let mut labels = Labels::from([
+                ("app".to_owned(), app.clone()),
+                ("team".to_owned(), format!("team-{}", n % 40)),
+            ]);
             if random.chance(67) {
                 labels.insert("mesh".to_owned(), "on".to_owned());
             }
@@ -89,7 +92,8 @@ fn real(random: &mut Random) -> World {
             26..60 => LabelSelector::everything(),
             _ => app_selector(&random.pick(&apps_of[n]).0.clone()),
         };
-        let rules: Vec<Rule> = (0..random.between(1, 3)).map(|_| real_rule(random, &apps_of, &inhabited)).collect();
+        let rules: Vec<Rule> =
+            (0..random.between(1, 3)).map(|_| real_rule(random, &apps_of, &inhabited)).collect();
         let egress = random.chance(40);
         world.policies.push(policy(&own, p, subject, egress, rules));
     }
@@ -126,11 +130,23 @@ fn xl(random: &mut Random) -> World {
         }
         world.policies.push(policy(&own, 0, LabelSelector::everything(), false, Vec::new()));
         let by_label = Peer::Pods { namespaces: NamespaceScope::Own, pods: app_selector("app-1") };
-        world.policies.push(policy(&own, 1, app_selector("app-0"), false, vec![rule(vec![by_label], true, random)]));
+        world.policies.push(policy(
+            &own,
+            1,
+            app_selector("app-0"),
+            false,
+            vec![rule(vec![by_label], true, random)],
+        ));
         let other = name_selector(&format!("ns-{}", random.below(25_000)));
         let by_namespace =
             Peer::Pods { namespaces: NamespaceScope::Matching(other), pods: LabelSelector::everything() };
-        world.policies.push(policy(&own, 2, LabelSelector::everything(), false, vec![rule(vec![by_namespace], false, random)]));
+        world.policies.push(policy(
+            &own,
+            2,
+            LabelSelector::everything(),
+            false,
+            vec![rule(vec![by_namespace], false, random)],
+        ));
     }
     world
 }
@@ -204,7 +220,13 @@ fn add_pod(world: &mut World, namespace: &str, app: &str, labels: Labels) {
     });
 }
 
-fn policy(namespace: &str, number: usize, subject: LabelSelector, egress: bool, rules: Vec<Rule>) -> NetworkPolicy {
+fn policy(
+    namespace: &str,
+    number: usize,
+    subject: LabelSelector,
+    egress: bool,
+    rules: Vec<Rule>,
+) -> NetworkPolicy {
     let name = PolicyName { namespace: namespace.to_owned(), name: format!("policy-{number}") };
     let (ingress, egress) = if egress { (None, Some(rules)) } else { (Some(rules), None) };
     NetworkPolicy { name, subject, ingress, egress, source: None }

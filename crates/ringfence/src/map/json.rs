@@ -2,19 +2,20 @@
 
 use std::collections::HashMap;
 
-use ringfence_policy::PortSet;
+use ringfence_policy::PortsId;
 use serde_json::{Value, json};
 
 use super::{Map, Pair, Row};
 use crate::ports::PortList;
 
 /// The map as JSON, with a line end.
-pub(super) fn render<'r>(map: &Map<'r>) -> String {
+pub(super) fn render(map: &Map<'_>) -> String {
     let ends: Vec<String> = map.references.iter().map(|r| inline(&r.to_json())).collect();
-    let mut sets: HashMap<&'r PortSet, String> = HashMap::new();
-    let connection = |Pair { from, to, allowed }: &Pair<'r>| {
+    let mut sets: HashMap<PortsId, String> = HashMap::new();
+    let connection = |Pair { from, to, ports }: &Pair| {
         let (from, to) = (ends.get(*from)?, ends.get(*to)?);
-        let allowed = sets.entry(*allowed).or_insert_with(|| inline(&PortList::from(*allowed).to_json()));
+        let text = || inline(&PortList::from(map.allowed(*ports).as_ref()).to_json());
+        let allowed = sets.entry(*ports).or_insert_with(text);
         Some(format!("{{\"from\": {from}, \"to\": {to}, \"allowed\": {allowed}}}"))
     };
     let mut text = "{\n  \"version\": 1,\n  \"workloads\": ".to_owned();
