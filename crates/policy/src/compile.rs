@@ -8,7 +8,9 @@ use rustc_hash::FxHashMap;
 use crate::addresses::{AddressSpace, PeerId};
 use crate::engine::{DistinctPeer, Engine, Group, NamedId, Owner, Place, PolicySet, SetId, SignatureId};
 use crate::index::{GroupId, Index, NamespaceId, number};
-use crate::model::{NamedPort, NamespaceScope, Peer, Peers, Pod, PodId, PortRef, Ports, RuleRef, World};
+use crate::model::{
+    LabelSelector, NamedPort, NamespaceScope, Peer, Peers, Pod, PodId, PortRef, Ports, RuleRef, World,
+};
 use crate::portmap::RuleId;
 use crate::verdict::Direction;
 
@@ -36,6 +38,24 @@ impl<T: Clone + Eq + std::hash::Hash> Interner<T> {
         self.values.push(value.clone());
         self.numbers.insert(value, id);
         id
+    }
+}
+
+/// What some policies of one namespace select, and those policies: their rank in the order of names, and their place in
+/// the world.
+struct Subject {
+    namespace: NamespaceId,
+    selector: LabelSelector,
+    ingress: Vec<(u32, u32)>,
+    egress: Vec<(u32, u32)>,
+}
+
+impl Subject {
+    fn policies(&self, direction: Direction) -> &[(u32, u32)] {
+        match direction {
+            Direction::Ingress => &self.ingress,
+            Direction::Egress => &self.egress,
+        }
     }
 }
 
@@ -87,7 +107,7 @@ impl Compiler {
             .into_iter()
             .zip(group_signatures)
             .enumerate()
-            .map(|(i, ((ingress, egress), signature))| {
+            .map(|(i, ([ingress, egress], signature))| {
                 let named = self.named_for(GroupId(number(i)), &egress_names);
                 Group { ingress, egress, signature, named }
             })
@@ -144,53 +164,81 @@ impl Compiler {
         Some(distinct.into_iter().map(|p| PeerId(self.peers.intern(p))).collect())
     }
 
-    #[expect(clippy::type_complexity, reason = "one list, read at once by the only caller")]
+    /// The policy sets, and for each group its own: ingress, egress.
+    ///
+    /// Policies that select by the same words are one *subject*; what follows from a group's policies is found once for
+    /// each list of subjects, which is short even where thousands of policies select the group.
     fn policy_sets(
         &mut self,
         peers_of_rule: &[Option<Vec<PeerId>>],
-    ) -> (Vec<PolicySet>, Vec<(Option<SetId>, Option<SetId>)>) {
-        let count = self.index.groups().len();
-        let mut ingress: Vec<Vec<u32>> = vec![Vec::new(); count];
-        let mut egress: Vec<Vec<u32>> = vec![Vec::new(); count];
-        for place in &self.order {
-            let Some(policy) = self.world.policies.get(*place as usize) else { continue };
-            let own = self.index.namespace(&policy.name.namespace);
-            for group in self.index.select(own, &NamespaceScope::Own, &policy.subject) {
-                for (lists, rules) in [(&mut ingress, &policy.ingress), (&mut egress, &policy.egress)] {
-                    if let (Some(list), Some(_)) = (lists.get_mut(group.0 as usize), rules) {
-                        list.push(*place);
-                    }
+    ) -> (Vec<PolicySet>, Vec<[Option<SetId>; 2]>) {
+        let subjects = self.subjects();
+        let mut subjects_of: Vec<Vec<u32>> = vec![Vec::new(); self.index.groups().len()];
+        for (place, subject) in (0u32..).zip(&subjects) {
+            for group in self.index.select(subject.namespace, &NamespaceScope::Own, &subject.selector) {
+                if let Some(list) = subjects_of.get_mut(group.0 as usize) {
+                    list.push(place);
                 }
             }
         }
-        let mut numbers: FxHashMap<(Direction, Vec<u32>, u32), SetId> = FxHashMap::default();
         let mut sets = Vec::new();
-        let mut intern = |this: &mut Compiler, group: usize, direction: Direction, policies: Vec<u32>| {
-            if policies.is_empty() {
-                return None;
-            }
-            let named = match direction {
-                Direction::Ingress => {
-                    let names = this.names_used(direction, policies.iter().copied());
-                    this.named_for(GroupId(number(group)), &names)
+        let by_direction = [Direction::Ingress, Direction::Egress].map(|direction| {
+            let mut bodies: FxHashMap<Vec<u32>, (Vec<u32>, BTreeSet<String>)> = FxHashMap::default();
+            let mut numbers: FxHashMap<(Vec<u32>, NamedId), SetId> = FxHashMap::default();
+            let mut by_group: Vec<Option<SetId>> = Vec::with_capacity(subjects_of.len());
+            for (group, list) in (0u32..).zip(&subjects_of) {
+                let policies_of =
+                    |s: &u32| subjects.get(*s as usize).map_or(&[][..], |s| s.policies(direction));
+                let key: Vec<u32> = list.iter().copied().filter(|s| !policies_of(s).is_empty()).collect();
+                if key.is_empty() {
+                    by_group.push(None);
+                    continue;
                 }
-                Direction::Egress => NamedId(0),
-            };
-            let next = SetId(number(sets.len()));
-            Some(*numbers.entry((direction, policies.clone(), named.0)).or_insert_with(|| {
-                sets.push(this.policy_set(direction, policies, named, peers_of_rule));
-                next
-            }))
-        };
-        let by_group = ingress
-            .into_iter()
-            .zip(egress)
-            .enumerate()
-            .map(|(i, (ingress, egress))| {
-                (intern(self, i, Direction::Ingress, ingress), intern(self, i, Direction::Egress, egress))
-            })
-            .collect();
-        (sets, by_group)
+                let (policies, names) = bodies.entry(key.clone()).or_insert_with(|| {
+                    let mut policies: Vec<(u32, u32)> = key.iter().flat_map(policies_of).copied().collect();
+                    policies.sort_unstable();
+                    let policies: Vec<u32> = policies.into_iter().map(|(_, place)| place).collect();
+                    let names = match direction {
+                        Direction::Ingress => self.names_used(direction, policies.iter().copied()),
+                        Direction::Egress => BTreeSet::new(),
+                    };
+                    (policies, names)
+                });
+                let named = self.named_for(GroupId(group), names);
+                let next = SetId(number(sets.len()));
+                by_group.push(Some(*numbers.entry((key, named)).or_insert_with(|| {
+                    sets.push(self.policy_set(direction, policies.clone(), named, peers_of_rule));
+                    next
+                })));
+            }
+            by_group
+        });
+        let [ingress, egress] = by_direction;
+        (sets, ingress.into_iter().zip(egress).map(|(i, e)| [i, e]).collect())
+    }
+
+    /// The distinct subjects, each with its policies.
+    fn subjects(&mut self) -> Vec<Subject> {
+        let mut numbers: FxHashMap<(NamespaceId, LabelSelector), usize> = FxHashMap::default();
+        let mut subjects: Vec<Subject> = Vec::new();
+        for (rank, place) in (0u32..).zip(&self.order) {
+            let Some(policy) = self.world.policies.get(*place as usize) else { continue };
+            let namespace = self.index.namespace(&policy.name.namespace);
+            let next = subjects.len();
+            let at = *numbers.entry((namespace, policy.subject.clone())).or_insert(next);
+            if at == next {
+                let selector = policy.subject.clone();
+                subjects.push(Subject { namespace, selector, ingress: Vec::new(), egress: Vec::new() });
+            }
+            let Some(subject) = subjects.get_mut(at) else { continue };
+            if policy.ingress.is_some() {
+                subject.ingress.push((rank, *place));
+            }
+            if policy.egress.is_some() {
+                subject.egress.push((rank, *place));
+            }
+        }
+        subjects
     }
 
     fn policy_set(
