@@ -109,6 +109,8 @@ struct Class {
     ingress: Option<SetId>,
     egress: Option<SetId>,
     identity: Identity,
+    /// The same by address family, where addresses are known; whether it is IPv4.
+    by_family: Vec<(bool, Identity)>,
     host_network: bool,
     /// The nodes that the pods run on, where that matters: a node always reaches its own pods.
     nodes: Vec<String>,
@@ -116,8 +118,9 @@ struct Class {
 
 impl Class {
     fn of_end(engine: &Engine, end: &ReachEnd) -> Class {
-        let ReachEnd::Pods { pods, .. } = end else { return Class::outside(Identity::NOBODY) };
-        let Some(first) = pods.first() else { return Class::outside(Identity::NOBODY) };
+        let nobody = Class::outside(true, Identity::NOBODY);
+        let ReachEnd::Pods { pods, .. } = end else { return nobody };
+        let Some(first) = pods.first() else { return nobody };
         let mut nodes: Vec<String> =
             pods.iter().filter_map(|p| engine.pod(*p).and_then(|p| p.node.clone())).collect();
         nodes.sort();
@@ -126,13 +129,25 @@ impl Class {
             ingress: engine.policy_set(*first, Direction::Ingress),
             egress: engine.policy_set(*first, Direction::Egress),
             identity: engine.identity(End::Pod(*first)),
+            by_family: engine.by_family(*first),
             host_network: engine.pod(*first).is_some_and(|p| p.host_network),
             nodes,
         }
     }
 
-    fn outside(identity: Identity) -> Class {
-        Class { ingress: None, egress: None, identity, host_network: false, nodes: Vec::new() }
+    fn outside(v4: bool, identity: Identity) -> Class {
+        let by_family = vec![(v4, identity)];
+        Class { ingress: None, egress: None, identity, by_family, host_network: false, nodes: Vec::new() }
+    }
+
+    /// Who each is to the other, by every address family that both have; as they are where none is known.
+    fn meetings(&self, to: &Class) -> Vec<(Identity, Identity)> {
+        let mut meetings = Vec::new();
+        for (v4, source) in &self.by_family {
+            let same_family = to.by_family.iter().filter(|(family, _)| family == v4);
+            meetings.extend(same_family.map(|(_, destination)| (*source, *destination)));
+        }
+        if meetings.is_empty() { vec![(self.identity, to.identity)] } else { meetings }
     }
 
     fn is_node_of(&self, to: &Class) -> bool {
@@ -145,7 +160,16 @@ struct Table<'e> {
     engine: &'e Engine,
     sets: SetInterner,
     sides: FxHashMap<(SetId, Identity), u32>,
-    both: FxHashMap<(u32, u32), u32>,
+    combinations: FxHashMap<(Combination, u32, u32), u32>,
+}
+
+/// How two port sets become one.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
+enum Combination {
+    /// Both sides must allow.
+    Both,
+    /// One of two address families must.
+    Any,
 }
 
 #[derive(Default)]
@@ -173,29 +197,38 @@ impl<'e> Table<'e> {
     fn new(engine: &'e Engine) -> Table<'e> {
         let mut sets = SetInterner::default();
         sets.intern(PortSet::all());
-        Table { engine, sets, sides: FxHashMap::default(), both: FxHashMap::default() }
+        Table { engine, sets, sides: FxHashMap::default(), combinations: FxHashMap::default() }
     }
 
     fn allowed(&mut self, from: &Class, to: &Class) -> u32 {
-        let egress = self.side(from.egress, to.identity);
-        let ingress = if from.is_node_of(to) { ALL } else { self.side(to.ingress, from.identity) };
-        match (egress, ingress) {
-            (ALL, other) | (other, ALL) => other,
-            (a, b) if a == b => a,
-            pair => {
-                if let Some(known) = self.both.get(&pair) {
-                    return *known;
-                }
-                let set = match (self.sets.values.get(pair.0 as usize), self.sets.values.get(pair.1 as usize))
-                {
-                    (Some(a), Some(b)) => a.intersection(b),
-                    _ => return ALL,
-                };
-                let id = self.sets.intern(set);
-                self.both.insert(pair, id);
-                id
-            }
+        let mut any = None;
+        for (source, destination) in from.meetings(to) {
+            let egress = self.side(from.egress, destination);
+            let ingress = if from.is_node_of(to) { ALL } else { self.side(to.ingress, source) };
+            let both = self.combined(Combination::Both, egress, ingress);
+            any = Some(any.map_or(both, |before| self.combined(Combination::Any, before, both)));
         }
+        any.unwrap_or(ALL)
+    }
+
+    fn combined(&mut self, how: Combination, a: u32, b: u32) -> u32 {
+        match (how, a, b) {
+            (_, a, b) if a == b => return a,
+            (Combination::Both, ALL, other) | (Combination::Both, other, ALL) => return other,
+            (Combination::Any, ALL, _) | (Combination::Any, _, ALL) => return ALL,
+            _ => {}
+        }
+        if let Some(known) = self.combinations.get(&(how, a, b)) {
+            return *known;
+        }
+        let set = match (how, self.sets.values.get(a as usize), self.sets.values.get(b as usize)) {
+            (Combination::Both, Some(a), Some(b)) => a.intersection(b),
+            (Combination::Any, Some(a), Some(b)) => a.union(b),
+            _ => return ALL,
+        };
+        let id = self.sets.intern(set);
+        self.combinations.insert((how, a, b), id);
+        id
     }
 
     fn side(&mut self, set: Option<SetId>, identity: Identity) -> u32 {
@@ -223,6 +256,7 @@ fn workload_ends(engine: &Engine) -> Vec<ReachEnd> {
                 engine.policy_set(pod, Direction::Ingress),
                 engine.policy_set(pod, Direction::Egress),
                 engine.identity(End::Pod(pod)),
+                engine.by_family(pod),
                 engine.pod(pod).is_some_and(|p| p.host_network),
             );
             match alike.iter_mut().find(|(k, _)| *k == key) {
@@ -243,17 +277,18 @@ fn workload_ends(engine: &Engine) -> Vec<ReachEnd> {
 
 /// Outside addresses in ranges; neighbours that have the same connections with every workload are one.
 fn outside_ranges(engine: &Engine, table: &mut Table<'_>, workloads: &[Class]) -> Vec<(ReachEnd, Class)> {
-    let mut behaviours: FxHashMap<Identity, Vec<u32>> = FxHashMap::default();
+    let mut behaviours: FxHashMap<(bool, Identity), Vec<u32>> = FxHashMap::default();
     let mut merged: Vec<(IpAddr, IpAddr, Class)> = Vec::new();
     for range in engine.address_space().ranges() {
-        let class = Class::outside(engine.class_identity(range.class));
-        behaviours.entry(class.identity).or_insert_with(|| {
+        let class = Class::outside(range.first.is_ipv4(), engine.class_identity(range.class));
+        behaviours.entry((range.first.is_ipv4(), class.identity)).or_insert_with(|| {
             workloads.iter().flat_map(|w| [table.allowed(&class, w), table.allowed(w, &class)]).collect()
         });
         match merged.last_mut() {
             Some((first, last, before))
                 if first.is_ipv4() == range.first.is_ipv4()
-                    && behaviours.get(&before.identity) == behaviours.get(&class.identity) =>
+                    && behaviours.get(&(first.is_ipv4(), before.identity))
+                        == behaviours.get(&(first.is_ipv4(), class.identity)) =>
             {
                 *last = range.last;
             }
