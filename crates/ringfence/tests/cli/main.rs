@@ -9,6 +9,7 @@
 
 mod explain;
 mod input;
+mod lab;
 mod map;
 mod yelb;
 
