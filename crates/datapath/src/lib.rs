@@ -1,11 +1,12 @@
 //! The kernel's half of Ringfence: its tables as values, and the program that decides by them.
 //!
 //! From an engine to the kernel: [`Image`] is what a node's tables must say, [`Planner`] finds the operations that lead
-//! there, [`Kernel`] carries them out. [`Tables`] mirrors what the kernel holds and looks packets up as the program does.
+//! there, [`Kernel`] carries them out, [`Enforcer`] does all three and what it takes when one fails. [`Tables`] mirrors what the kernel holds and looks packets up as the program does.
 //! Nothing here decides: every row is an answer of the engine.
 
 pub mod abi;
 pub mod conntrack;
+pub mod enforcer;
 pub mod event;
 mod grace;
 pub mod image;
@@ -19,6 +20,7 @@ mod sys;
 pub mod tables;
 mod words;
 
+pub use enforcer::{Enforcer, EnforcerError};
 pub use image::{Image, NodeView};
 pub use kernel::{Error, Kernel};
 pub use mirror::{Fate, Packet, Tables};

@@ -36,6 +36,8 @@ pub enum PlanError {
 #[derive(Debug, Clone, Default)]
 pub struct Planner {
     tables: Tables,
+    /// Packets may still be reading what nothing leads to: whoever wrote the tables may have ended before the wait.
+    unsettled: bool,
 }
 
 impl Planner {
@@ -46,7 +48,7 @@ impl Planner {
 
     /// For tables that were read back, as whoever wrote them left them.
     pub fn from_tables(tables: Tables) -> Planner {
-        Planner { tables }
+        Planner { tables, unsettled: true }
     }
 
     /// What the kernel holds, if all plans so far were carried out.
@@ -61,6 +63,9 @@ impl Planner {
     pub fn plan(&mut self, image: &Image) -> Result<Vec<Op>, PlanError> {
         self.check_clash(image)?;
         let mut ops = Vec::new();
+        if self.unsettled {
+            self.push(&mut ops, Op::Grace);
+        }
         self.write_rules(image, &mut ops);
         let now = usize::from(self.tables.active == 1);
         if self.differs(image, now) {
@@ -81,6 +86,12 @@ impl Planner {
         let freed: Vec<u32> = self.tables.ends.keys().filter(|i| !used.contains(i)).copied().collect();
         for index in freed {
             self.push(&mut ops, Op::PutEnd { index, value: EndValue::default() });
+        }
+        if self.unsettled && ops.len() == 1 {
+            // Nothing but the wait, and nothing that it is for.
+            ops.clear();
+        } else {
+            self.unsettled = false;
         }
         Ok(ops)
     }

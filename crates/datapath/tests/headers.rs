@@ -25,6 +25,7 @@ const OPEN: &str = "10.0.0.2";
 const OPEN6: &str = "fd00::2";
 const OUT: &str = "192.0.2.1";
 const OUT6: &str = "2001:db8::1";
+const GROUP: &str = "ff02::16";
 
 /// An isolated pod that may talk with everyone on port 80 of the three protocols, by rules 1 to 3, and an open pod.
 fn rows() -> Vec<Op> {
@@ -259,18 +260,23 @@ fn later_fragments_are_denied_where_an_endpoint_is_isolated() {
 #[test]
 fn ipv6_housekeeping_passes_on_its_own_link_only() {
     let Some(kernel) = load_with(&rows()) else { return };
-    let passes = |kind, hop_limit| {
-        let (verdict, events) =
-            events_of(&kernel, Hook::Forward, &Packet::icmpv6(OUT6, POD6, kind, hop_limit).bytes());
+    let sent = |source, destination, kind, hop_limit| {
+        let packet = Packet::icmpv6(source, destination, kind, hop_limit).bytes();
+        let (verdict, events) = events_of(&kernel, Hook::Forward, &packet);
         assert_eq!(events.is_empty(), verdict);
         verdict
     };
+    let passes = |kind, hop_limit| sent(OUT6, POD6, kind, hop_limit);
     for kind in 133..=137 {
         assert!(passes(kind, 255), "{kind}");
         assert!(!passes(kind, 254), "{kind}");
     }
     for kind in [130, 131, 132, 143] {
-        assert!(passes(kind, 1), "{kind}");
+        assert!(sent(POD6, GROUP, kind, 1), "{kind}");
+        assert!(!sent(POD6, GROUP, kind, 64), "{kind}");
+        // Sent with one more, and counted down on the way from one pod to another.
+        assert!(!passes(kind, 1), "{kind}");
+        assert!(!sent(POD6, OUT6, kind, 1), "{kind}");
         assert!(!passes(kind, 64), "{kind}");
     }
     for kind in [128, 129, 138, 1, 2, 3, 4, 144, 0] {
@@ -278,7 +284,7 @@ fn ipv6_housekeeping_passes_on_its_own_link_only() {
         assert!(!passes(kind, 1), "{kind}");
     }
     // MLD behind its router alert; neighbour discovery in a fragment is forged (RFC 6980).
-    let mld = Packet::icmpv6(OUT6, POD6, 143, 1).with_extension(0, &[0, 5, 2, 0, 0, 1, 0]);
+    let mld = Packet::icmpv6(POD6, GROUP, 143, 1).with_extension(0, &[0, 5, 2, 0, 0, 1, 0]);
     assert!(forwarded(&kernel, &mld.bytes()));
     let fragment = Packet::icmpv6(OUT6, POD6, 135, 255).with_fragment_extension(0, false);
     assert!(!forwarded(&kernel, &fragment.bytes()));

@@ -1,5 +1,11 @@
 //! Runs `specs/*.md`: manifests are read, compiled, and asked.
-#![allow(clippy::panic, clippy::expect_used, clippy::unwrap_used, reason = "a test")]
+#![allow(
+    clippy::panic,
+    clippy::expect_used,
+    clippy::indexing_slicing,
+    clippy::unwrap_used,
+    reason = "a test"
+)]
 
 use std::fs;
 use std::net::IpAddr;

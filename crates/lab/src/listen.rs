@@ -1,13 +1,13 @@
 //! What the kernels of a lab tell: each new connection and each denial, with the name of the rule that decided.
 
-use std::collections::BTreeMap;
 use std::fmt;
 use std::sync::atomic::{AtomicBool, Ordering};
 use std::sync::mpsc::{Receiver, Sender, channel};
-use std::sync::{Arc, Mutex, PoisonError};
+use std::sync::{Arc, PoisonError};
 use std::thread::{self, JoinHandle};
 use std::time::Duration;
 
+use ringfence_datapath::enforcer::RuleNames;
 use ringfence_datapath::event::{Direction, Event, Reason};
 use ringfence_datapath::image::RuleName;
 
@@ -15,9 +15,6 @@ use crate::enforce::{EnforceError, Enforcement};
 
 /// How long a listener may take to notice that it is no longer wanted.
 const TURN: Duration = Duration::from_millis(20);
-
-/// What the numbers of rules stand for, of all policies that were ever in force here: an event may come late.
-pub(crate) type RuleNames = Arc<Mutex<BTreeMap<u32, RuleName>>>;
 
 /// An event with its rule's name.
 #[derive(Debug, Clone)]
@@ -78,17 +75,19 @@ impl Listener {
         let (sender, events) = channel();
         let stop = Arc::new(AtomicBool::new(false));
         let mut threads = Vec::new();
-        for (node, kernel) in enforcement.named_kernels() {
-            let (names, tell) = (enforcement.rule_names(), sender.clone());
-            let told_by = node.to_owned();
-            let ring = kernel
+        for node in enforcement.nodes() {
+            let (names, tell) = (node.rule_names(), sender.clone());
+            let name = &node.view().name;
+            let told_by = name.clone();
+            let ring = node
+                .kernel()
                 .events(move |event| {
                     // An event that this build cannot read is the kernel program's defect; it has a test.
                     if let Ok(event) = event {
                         say(&tell, &names, &told_by, event);
                     }
                 })
-                .map_err(|source| EnforceError::Kernel { node: node.to_owned(), source })?;
+                .map_err(|source| EnforceError::Kernel { node: name.clone(), source })?;
             let stopped = stop.clone();
             threads.push(thread::spawn(move || {
                 while !stopped.load(Ordering::Relaxed) {

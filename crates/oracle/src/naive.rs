@@ -44,7 +44,30 @@ impl Direction {
 /// # Panics
 /// If an end names a pod that the world does not have.
 pub fn allowed(world: &World, from: &End, to: &End, traffic: Traffic) -> bool {
-    egress_allowed(world, from, to, traffic) && ingress_allowed(world, from, to, traffic)
+    by_family(world, from, to).iter().any(|(from, to)| {
+        egress_allowed(world, from, to, traffic) && ingress_allowed(world, from, to, traffic)
+    })
+}
+
+/// A connection has one address family: the ends by all their addresses of a family that both have. Where they have
+/// none in common, or none is known, the ends as they are.
+fn by_family(world: &World, from: &End, to: &End) -> Vec<(End, End)> {
+    let by_address = |end: &End| match *end {
+        End::Pod(id) => {
+            addresses_of(world, pod_of(world, id)).into_iter().map(|a| (End::PodAt(id, a), a)).collect()
+        }
+        End::PodAt(_, address) | End::Outside(address) => vec![(*end, address)],
+    };
+    let (sources, destinations) = (by_address(from), by_address(to));
+    let mut pairs = Vec::new();
+    for (source, a) in &sources {
+        for (destination, b) in &destinations {
+            if is_v4(*a) == is_v4(*b) {
+                pairs.push((*source, *destination));
+            }
+        }
+    }
+    if pairs.is_empty() { vec![(*from, *to)] } else { pairs }
 }
 
 /// Whether the policies that hold the source allow it to send this.

@@ -221,7 +221,10 @@ fn the_automatic_label_is_always_there() {
 
 #[test]
 fn a_block_and_a_pod_of_two_families() {
-    let world = pair(ingress("a", "app=server", vec![from([block("fd00::/16", &[])])]));
+    let mut world = pair(ingress("a", "app=server", vec![from([block("fd00::/16", &[])])]));
+    // The server has an IPv4 address alone, so the client's other address is of no use.
+    assert!(!allowed(&world, &CLIENT, &SERVER, HTTP));
+    world.pods[1].addresses.push(ip("fd00::2"));
     assert!(allowed(&world, &CLIENT, &SERVER, HTTP));
     assert!(!allowed(&world, &End::PodAt(PodId(0), ip("10.0.0.1")), &SERVER, HTTP));
     assert!(allowed(&world, &End::PodAt(PodId(0), ip("fd00::1")), &SERVER, HTTP));

@@ -403,7 +403,7 @@ impl Compiler {
 }
 
 /// A pod's own addresses; for one on its node's network the node's too.
-fn pod_addresses(world: &World, pod: &Pod) -> Vec<IpAddr> {
+pub(crate) fn pod_addresses(world: &World, pod: &Pod) -> Vec<IpAddr> {
     let mut addresses = pod.addresses.clone();
     if pod.host_network
         && let Some(node) = world.nodes.iter().find(|n| Some(&n.name) == pod.node.as_ref())

@@ -24,7 +24,7 @@ use crate::verdict::{Because, Direction, Side, Verdict};
 /// One end of a connection.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash)]
 pub enum End {
-    /// A pod, by any of its addresses.
+    /// A pod, by any of its addresses; see [`Engine::routes`].
     Pod(PodId),
     /// An address: a pod's, a node's, or outside.
     Address(IpAddr),
@@ -146,10 +146,66 @@ impl Engine {
         &self.world
     }
 
-    /// Whether a connection may be made, and why.
+    /// Whether a connection may be made, and why. Between ends with addresses of both families it may if it may in
+    /// one of them.
     pub fn verdict(&self, from: End, to: End, traffic: Traffic) -> Verdict {
+        let (from, to) = self.deciding_route(from, to, traffic);
+        self.route_verdict(from, to, traffic)
+    }
+
+    /// The ways that a connection can take: one for each address family that both ends have. Both sides must allow the
+    /// same one. Where no addresses are known that both could use, the ends as they are. Never empty.
+    pub fn routes(&self, from: End, to: End) -> Vec<(End, End)> {
+        let (sources, destinations) = (self.addresses(from), self.addresses(to));
+        let mut routes = Vec::new();
+        for source in &sources {
+            let same_family = |d: &&IpAddr| d.is_ipv4() == source.is_ipv4();
+            let to = destinations.iter().filter(same_family);
+            routes.extend(to.map(|d| (End::Address(*source), End::Address(*d))));
+        }
+        if routes.is_empty() { vec![(from, to)] } else { routes }
+    }
+
+    /// The route by which a connection is allowed, or else the first.
+    pub(crate) fn deciding_route(&self, from: End, to: End, traffic: Traffic) -> (End, End) {
+        let routes = self.routes(from, to);
+        let allowed = |(from, to): &&(End, End)| self.route_verdict(*from, *to, traffic).allowed();
+        match routes.as_slice() {
+            [only] => *only,
+            several => several.iter().find(allowed).or(several.first()).copied().unwrap_or((from, to)),
+        }
+    }
+
+    fn route_verdict(&self, from: End, to: End, traffic: Traffic) -> Verdict {
         let (from, to) = (self.find(from), self.find(to));
         Verdict { egress: self.egress_side(from, to, traffic), ingress: self.ingress_side(from, to, traffic) }
+    }
+
+    /// The addresses that are known to be an end's and nobody else's.
+    fn addresses(&self, end: End) -> Vec<IpAddr> {
+        let id = match end {
+            End::Pod(id) => id,
+            End::Address(address) => return vec![address],
+        };
+        let Some(pod) = self.pod(id) else { return Vec::new() };
+        let mut addresses = crate::compile::pod_addresses(&self.world, pod);
+        addresses.retain(|address| match self.ends.get(address) {
+            Some(Owner::Pod(owner)) => *owner == id || pod.host_network,
+            Some(Owner::Node(node)) => pod.host_network && self.node_of(id) == Some(*node),
+            None => false,
+        });
+        addresses.sort_unstable();
+        addresses.dedup();
+        addresses
+    }
+
+    /// The address families by which a pod is known; empty where none is.
+    pub(crate) fn by_family(&self, pod: PodId) -> Vec<(bool, Identity)> {
+        let addresses = self.addresses(End::Pod(pod)).into_iter();
+        let mut families: Vec<(bool, Identity)> =
+            addresses.map(|a| (a.is_ipv4(), self.identity(End::Address(a)))).collect();
+        families.dedup();
+        families
     }
 
     /// The pod whose address this is, unless it is on its node's network.

@@ -26,5 +26,5 @@ pub use model::{
     RuleRef, Source, Traffic, Workload, World,
 };
 pub use portmap::{Decision, PortMap, PortSet, RuleId, Span};
-pub use reach::{Connection, PortsId, Reach, ReachEnd};
+pub use reach::{Connection, Reach, ReachEnd};
 pub use verdict::{Because, Direction, Side, Verdict};

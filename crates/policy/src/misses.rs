@@ -56,6 +56,7 @@ impl Engine {
     /// For the side that denies, its rules from the nearest miss to the farthest. Empty where the side allows, or has
     /// no rule at all.
     pub fn near_misses(&self, from: End, to: End, traffic: Traffic, direction: Direction) -> Vec<NearMiss> {
+        let (from, to) = self.deciding_route(from, to, traffic);
         let verdict = self.verdict(from, to, traffic);
         let (side, other) = match direction {
             Direction::Egress => (verdict.egress, to),

@@ -245,6 +245,13 @@ impl PortSet {
         }
     }
 
+    /// What is in one of them.
+    pub fn union(&self, with: &PortSet) -> PortSet {
+        let [a, b, c] = &self.ports;
+        let [x, y, z] = &with.ports;
+        PortSet { ports: [unite(a, x), unite(b, y), unite(c, z)], other: self.other || with.other }
+    }
+
     /// What is in both.
     pub fn intersection(&self, with: &PortSet) -> PortSet {
         let [a, b, c] = &self.ports;
@@ -270,6 +277,21 @@ fn intersect(a: &[PortRange], b: &[PortRange]) -> Vec<PortRange> {
     both
 }
 
+fn unite(a: &[PortRange], b: &[PortRange]) -> Vec<PortRange> {
+    let mut all = [a, b].concat();
+    all.sort_unstable();
+    let mut united: Vec<PortRange> = Vec::with_capacity(all.len());
+    for range in all {
+        match united.pop() {
+            Some(before) if u32::from(range.first()) <= u32::from(before.last()) + 1 => {
+                united.extend(PortRange::new(before.first(), before.last().max(range.last())));
+            }
+            before => united.extend(before.into_iter().chain([range])),
+        }
+    }
+    united
+}
+
 fn push_merged(ranges: &mut Vec<PortRange>, first: u16, last: u16) {
     let start = match ranges.last() {
         Some(before) if before.last().checked_add(1) == Some(first) => {
@@ -292,6 +314,23 @@ mod tests {
     fn tcp(first: u16, last: u16) -> Ports {
         let port = PortRef::Range(PortRange::new(first, last).unwrap());
         Ports::Of(vec![PortMatch { protocol: Protocol::Tcp, port }])
+    }
+
+    #[test]
+    fn united_ranges_are_merged() {
+        let set = |ranges: &[(u16, u16)]| {
+            let tcp = ranges.iter().map(|(a, b)| PortRange::new(*a, *b).unwrap()).collect();
+            PortSet { ports: [tcp, Vec::new(), Vec::new()], other: false }
+        };
+        let check = |a: &[(u16, u16)], b: &[(u16, u16)], expect: &[(u16, u16)]| {
+            assert_eq!(set(a).union(&set(b)), set(expect));
+            assert_eq!(set(b).union(&set(a)), set(expect));
+        };
+        check(&[], &[], &[]);
+        check(&[(80, 80)], &[], &[(80, 80)]);
+        check(&[(0, 9), (20, 29)], &[(10, 19)], &[(0, 29)]);
+        check(&[(5, 50), (60, 65535)], &[(7, 8), (40, 55)], &[(5, 55), (60, 65535)]);
+        assert!(PortSet::all().union(&set(&[(1, 1)])).is_all());
     }
 
     fn spans(map: &PortMap) -> Vec<(u16, bool, Option<u32>)> {

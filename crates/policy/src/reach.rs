@@ -4,9 +4,9 @@
 //! kept is not pairs: for each policy set it is what holds toward nobody in particular, and the identities toward which
 //! something else holds. From that any pair is two look-ups, and all pairs are listed without a search.
 
-use std::borrow::Cow;
 use std::collections::BTreeMap;
 use std::net::IpAddr;
+use std::rc::Rc;
 
 use rustc_hash::FxHashMap;
 
@@ -50,29 +50,14 @@ pub enum ReachEnd {
 }
 
 /// An ordered pair that may connect.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+#[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Connection {
     /// The source, a place in [`Reach::ends`].
     pub from: u32,
     /// The destination, a place in [`Reach::ends`].
     pub to: u32,
-    /// What it may carry.
-    pub ports: PortsId,
-}
-
-/// What a connection may carry, for [`Reach::ports`]. Two that are equal carry the same; of two that are not the ports
-/// tell.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash)]
-pub struct PortsId(PortSetId, PortSetId);
-
-impl PortsId {
-    fn both(one: PortSetId, other: PortSetId) -> PortsId {
-        match (one, other) {
-            (PortSetId::ALL, only) | (only, PortSetId::ALL) => PortsId(only, PortSetId::ALL),
-            (one, other) if one == other => PortsId(one, PortSetId::ALL),
-            (one, other) => PortsId(one.min(other), one.max(other)),
-        }
-    }
+    /// What it may carry. Connections that carry the same share it.
+    pub allowed: Rc<PortSet>,
 }
 
 impl Reach {
@@ -107,7 +92,7 @@ impl Reach {
                 }
                 _ => {
                     ends.push(ReachEnd::Outside { first: range.first, last: range.last });
-                    classes.push(Class::outside(identity));
+                    classes.push(Class::outside(range.first.is_ipv4(), identity));
                 }
             }
         }
@@ -117,7 +102,7 @@ impl Reach {
     /// The pairs that may connect on at least one port, by place of the ends. A workload to itself is left out, and so
     /// is outside to outside.
     pub fn connections(&self) -> impl Iterator<Item = Connection> {
-        let mut empty: FxHashMap<PortsId, bool> = FxHashMap::default();
+        let mut combiner = Combiner::new(&self.rows);
         let (workloads, _) = self.classes.split_at(self.classes.partition_point(|c| c.workload.is_some()));
         // Neighbours often share it: all of the outside does.
         let mut out = (None, self.rows.egress_of(None));
@@ -125,37 +110,84 @@ impl Reach {
             if out.0 != source.egress {
                 out = (source.egress, self.rows.egress_of(source.egress));
             }
+            let into: Vec<Sending> = source.identities().map(|i| (i, self.rows.ingress_toward(i))).collect();
             let destinations = if source.workload.is_some() { &self.classes } else { workloads };
-            let into = self.rows.ingress_toward(source.identity);
             let mut found = Vec::new();
             for (to, destination) in (0u32..).zip(destinations) {
                 if source.workload == destination.workload {
                     continue;
                 }
-                let place =
-                    |list: &[PortSetId], at: u32| list.get(at as usize).copied().unwrap_or(PortSetId::ALL);
-                let egress = place(&out.1, destination.identity);
-                let ingress = match destination.ingress {
-                    Some(row) if !source.is_node_of(destination) => place(&into, row),
-                    _ => PortSetId::ALL,
-                };
-                let ports = PortsId::both(egress, ingress);
-                if !*empty.entry(ports).or_insert_with(|| self.ports(ports).is_empty()) {
-                    found.push(Connection { from, to, ports });
+                if let Some(allowed) = combiner.allowed(source, destination, &out.1, &into) {
+                    found.push(Connection { from, to, allowed });
                 }
             }
             found
         })
     }
+}
 
-    /// What a connection may carry.
-    pub fn ports(&self, id: PortsId) -> Cow<'_, PortSet> {
-        let first = self.rows.set(id.0);
-        if id.1 == PortSetId::ALL {
-            Cow::Borrowed(first)
-        } else {
-            Cow::Owned(first.intersection(self.rows.set(id.1)))
+/// One identity of a source, and what may come from it, by policy set of the destination.
+type Sending = (u32, Vec<PortSetId>);
+
+/// Makes the port sets of connections, each once.
+struct Combiner<'r> {
+    rows: &'r Rows,
+    both: FxHashMap<(PortSetId, PortSetId), Rc<PortSet>>,
+    last: Option<((PortSetId, PortSetId), Rc<PortSet>)>,
+}
+
+impl<'r> Combiner<'r> {
+    fn new(rows: &'r Rows) -> Combiner<'r> {
+        Combiner { rows, both: FxHashMap::default(), last: None }
+    }
+
+    /// What may pass, or `None` for nothing. One address family that both ends have must be allowed on both sides.
+    fn allowed(
+        &mut self,
+        source: &Class,
+        destination: &Class,
+        out: &[PortSetId],
+        into: &[Sending],
+    ) -> Option<Rc<PortSet>> {
+        let own_node = source.is_node_of(destination);
+        let mut side = |identity: u32, to: u32| {
+            let place =
+                |list: &[PortSetId], at: u32| list.get(at as usize).copied().unwrap_or(PortSetId::ALL);
+            let list = into.iter().find(|(i, _)| *i == identity).map_or(&[][..], |(_, list)| list);
+            let ingress = match destination.ingress {
+                Some(row) if !own_node => place(list, row),
+                _ => PortSetId::ALL,
+            };
+            self.both(place(out, to), ingress)
+        };
+        let mut any: Option<Rc<PortSet>> = None;
+        let mut met = false;
+        for (v4, from) in &source.by_family {
+            for (_, to) in destination.by_family.iter().filter(|(family, _)| family == v4) {
+                met = true;
+                let one = side(*from, *to);
+                any = Some(match any {
+                    Some(before) if before != one => Rc::new(before.union(&one)),
+                    _ => one,
+                });
+            }
         }
+        let allowed = if met { any? } else { side(source.identity, destination.identity) };
+        (!allowed.is_empty()).then_some(allowed)
+    }
+
+    fn both(&mut self, egress: PortSetId, ingress: PortSetId) -> Rc<PortSet> {
+        let key = (egress, ingress);
+        if let Some((last, set)) = &self.last
+            && *last == key
+        {
+            return set.clone();
+        }
+        let rows = self.rows;
+        let make = || Rc::new(rows.set(egress).intersection(rows.set(ingress)));
+        let set = self.both.entry(key).or_insert_with(make).clone();
+        self.last = Some((key, set.clone()));
+        set
     }
 }
 
@@ -177,6 +209,8 @@ struct Class {
     ingress: Option<u32>,
     egress: Option<u32>,
     identity: u32,
+    /// The same by address family, where addresses are known; whether it is IPv4.
+    by_family: Vec<(bool, u32)>,
     /// The same for all ends of one workload; `None` outside.
     workload: Option<u32>,
     host_network: bool,
@@ -190,7 +224,9 @@ impl Class {
             ReachEnd::Pods { pods, .. } => pods.as_slice(),
             ReachEnd::Outside { .. } => &[],
         };
-        let Some(first) = pods.first() else { return Class::outside(numbers.identity(Identity::NOBODY)) };
+        let Some(first) = pods.first() else {
+            return Class::outside(true, numbers.identity(Identity::NOBODY));
+        };
         let mut nodes: Vec<String> =
             pods.iter().filter_map(|p| engine.pod(*p).and_then(|p| p.node.clone())).collect();
         nodes.sort();
@@ -199,21 +235,26 @@ impl Class {
             ingress: engine.policy_set(*first, Direction::Ingress).map(|set| numbers.set(set)),
             egress: engine.policy_set(*first, Direction::Egress).map(|set| numbers.set(set)),
             identity: numbers.identity(engine.identity(End::Pod(*first))),
+            by_family: engine
+                .by_family(*first)
+                .into_iter()
+                .map(|(v4, i)| (v4, numbers.identity(i)))
+                .collect(),
             workload,
             host_network: engine.pod(*first).is_some_and(|p| p.host_network),
             nodes,
         }
     }
 
-    fn outside(identity: u32) -> Class {
-        Class {
-            ingress: None,
-            egress: None,
-            identity,
-            workload: None,
-            host_network: false,
-            nodes: Vec::new(),
-        }
+    fn outside(v4: bool, identity: u32) -> Class {
+        let by_family = vec![(v4, identity)];
+        let (ingress, egress, workload) = (None, None, None);
+        Class { ingress, egress, identity, by_family, workload, host_network: false, nodes: Vec::new() }
+    }
+
+    /// Every identity by which it may be known, some of them twice.
+    fn identities(&self) -> impl Iterator<Item = u32> {
+        self.by_family.iter().map(|(_, identity)| *identity).chain([self.identity])
     }
 
     fn is_node_of(&self, to: &Class) -> bool {
@@ -396,6 +437,7 @@ fn workload_ends(engine: &Engine) -> Vec<ReachEnd> {
                 engine.policy_set(pod, Direction::Ingress),
                 engine.policy_set(pod, Direction::Egress),
                 engine.identity(End::Pod(pod)),
+                engine.by_family(pod),
                 engine.pod(pod).is_some_and(|p| p.host_network),
             );
             match alike.iter_mut().find(|(k, _)| *k == key) {

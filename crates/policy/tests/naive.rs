@@ -71,7 +71,23 @@ fn disagreement(world: &World, seed: u64) -> Option<String> {
             }
         }
     }
-    wrong_map(world, &engine)
+    wrong_pods(world, &engine).or_else(|| wrong_map(world, &engine))
+}
+
+/// Pods by whatever addresses they have: a connection has one family, and both sides must allow it in that one.
+fn wrong_pods(world: &World, engine: &Engine) -> Option<String> {
+    let pods = || (0..world.pods.len()).map(|place| PodId(place as u32));
+    let traffic = ringfence_oracle::questions::traffic(world);
+    for (from, to) in pods().flat_map(|from| pods().map(move |to| (from, to))) {
+        for traffic in traffic.iter().step_by(7) {
+            let ours = engine.verdict(End::Pod(from), End::Pod(to), *traffic);
+            let theirs = naive::allowed(world, &naive::End::Pod(from), &naive::End::Pod(to), *traffic);
+            if ours.allowed() != theirs {
+                return Some(format!("{from:?} -> {to:?} {traffic:?}: {ours:?}, should be {theirs}"));
+            }
+        }
+    }
+    None
 }
 
 fn wrong_reason(
@@ -112,7 +128,7 @@ fn wrong_map(world: &World, engine: &Engine) -> Option<String> {
             }
             let known = connections.iter().find(|c| c.from as usize == from && c.to as usize == to);
             for traffic in &traffic {
-                let mapped = known.is_some_and(|c| reach.ports(c.ports).contains(*traffic));
+                let mapped = known.is_some_and(|c| c.allowed.contains(*traffic));
                 let any = p.iter().any(|p| {
                     q.iter()
                         .any(|q| naive::allowed(world, &naive::End::Pod(*p), &naive::End::Pod(*q), *traffic))

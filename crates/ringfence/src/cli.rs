@@ -136,7 +136,7 @@ pub(crate) struct LabArgs {
     pub(crate) max_replicas: u32,
 
     /// Stay, and bring the policies into the kernel again whenever a file changes
-    #[arg(long, conflicts_with_all = ["command", "shell"])]
+    #[arg(long, conflicts_with_all = ["command", "shell", "no_policies"])]
     pub(crate) watch: bool,
 
     /// Open a shell in a pod ([NAMESPACE/]NAME), on a node, or `outside`

@@ -22,11 +22,14 @@ use crate::complaint::Complaint;
 use crate::input::{self, Input};
 use crate::lab::progress::Progress;
 use crate::lab::rounds::Trial;
+use crate::lab::watch::Watch;
 use crate::terminal::Terminal;
 
 /// Runs the command.
 pub(crate) fn run(args: &LabArgs, terminal: &Terminal) -> anyhow::Result<ExitCode> {
     check_machine()?;
+    // Before anything is read, so that no edit is missed.
+    let watch = args.watch.then(|| Watch::new(&args.paths)).transpose()?;
     let input = input::read(&args.paths, &args.input, terminal)?;
     let mut progress = Progress::new();
     let lab = build(args, &input, &mut progress)?;
@@ -45,8 +48,8 @@ pub(crate) fn run(args: &LabArgs, terminal: &Terminal) -> anyhow::Result<ExitCod
         }
         ExplainFormat::Json => terminal.answer(&json::text(&lab, &trial, &differences)?)?,
     }
-    if args.watch {
-        watch::run(args, &lab, &input, trial, terminal)?;
+    if let Some(watch) = watch {
+        watch::run(args, &lab, &input, trial, &watch, terminal)?;
     }
     Ok(if differences.is_empty() { ExitCode::SUCCESS } else { ExitCode::from(DENIED) })
 }

@@ -3,10 +3,10 @@
 mod json;
 mod table;
 
-use std::borrow::Cow;
 use std::process::ExitCode;
+use std::rc::Rc;
 
-use ringfence_policy::{Connection, Direction, Engine, PodId, PortSet, PortsId, Reach, ReachEnd, Workload};
+use ringfence_policy::{Connection, Direction, Engine, PodId, PortSet, Reach, ReachEnd, Workload};
 
 use crate::cli::{MapArgs, MapFormat};
 use crate::input::{self, Input};
@@ -38,8 +38,7 @@ pub(crate) fn run(args: &MapArgs, terminal: &Terminal) -> anyhow::Result<ExitCod
 
 /// What is shown.
 #[derive(Debug)]
-struct Map<'r> {
-    reach: &'r Reach,
+struct Map {
     workloads: Vec<Row>,
     /// The names of the ends.
     references: Vec<Reference>,
@@ -61,16 +60,16 @@ struct Row {
 }
 
 /// Two ends that may connect, by their places among the references. There can be millions.
-#[derive(Debug, Clone, Copy)]
+#[derive(Debug, Clone)]
 struct Pair {
     from: usize,
     to: usize,
-    ports: PortsId,
+    allowed: Rc<PortSet>,
 }
 
-impl<'r> Map<'r> {
+impl Map {
     /// The map of all, or of what has an end in one namespace.
-    fn new(engine: &Engine, reach: &'r Reach, only: Option<&str>) -> Map<'r> {
+    fn new(engine: &Engine, reach: &Reach, only: Option<&str>) -> Map {
         let referrer = Referrer::new(engine);
         let references: Vec<Reference> = reach.ends.iter().map(|end| reference(&referrer, end)).collect();
         let is_in = |end: u32| match (reach.ends.get(end as usize), only) {
@@ -78,7 +77,7 @@ impl<'r> Map<'r> {
             (Some(ReachEnd::Pods { namespace, .. }), Some(only)) => namespace == only,
             _ => false,
         };
-        let pair = |c: Connection| Pair { from: c.from as usize, to: c.to as usize, ports: c.ports };
+        let pair = |c: Connection| Pair { from: c.from as usize, to: c.to as usize, allowed: c.allowed };
         let connections = reach.connections().filter(|c| is_in(c.from) || is_in(c.to));
         let workloads = reach.ends.iter().zip(&references).filter_map(|(end, reference)| match end {
             ReachEnd::Pods { namespace, workload, pods, .. } if only.is_none_or(|n| n == namespace) => {
@@ -87,17 +86,11 @@ impl<'r> Map<'r> {
             _ => None,
         });
         Map {
-            reach,
             workloads: workloads.collect(),
             connections: connections.map(pair).collect(),
             notes: notes::unknown_pod_addresses(engine).into_iter().collect(),
             references,
         }
-    }
-
-    /// What a pair may carry.
-    fn allowed(&self, ports: PortsId) -> Cow<'r, PortSet> {
-        self.reach.ports(ports)
     }
 
     /// The name of an end.

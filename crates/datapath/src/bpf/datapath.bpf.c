@@ -23,8 +23,9 @@ static __always_inline int is_established(unsigned long nfct)
 }
 
 /*
- * Neighbour discovery and multicast listener discovery, without which IPv6 does not work. Their hop limit shows
- * that no router stands between: RFC 4861 (255), RFC 2710 and RFC 3810 (1).
+ * Neighbour discovery and multicast listener discovery, without which IPv6 does not work. Neighbour discovery's hop
+ * limit shows that no router stands between: RFC 4861 (255). Listener discovery's does not: a packet that was sent with
+ * 2 is seen here with 1 (ip6_forward() counts down before it asks). What is for a multicast group is not routed.
  */
 static __always_inline int is_link_housekeeping(const struct packet *packet)
 {
@@ -33,7 +34,7 @@ static __always_inline int is_link_housekeeping(const struct packet *packet)
 		return packet->hop_limit == 255;
 	case 130 ... 132:
 	case 143:
-		return packet->hop_limit == 1;
+		return packet->hop_limit == 1 && packet->destination.bytes[0] == 0xff;
 	}
 	return 0;
 }

@@ -143,10 +143,25 @@ impl<'q> Answer<'q> {
                 Answer { case, allowed, ports: None, egress, ingress }
             }
             None => {
-                let (out, egress) = all_ports(engine, from, to, Direction::Egress);
-                let (into, ingress) = all_ports(engine, from, to, Direction::Ingress);
-                let both = out.intersection(&into);
-                Answer { case, allowed: !both.is_empty(), ports: Some(both), egress, ingress }
+                // Each address family by itself: both sides must let the same one pass.
+                let mut ports: Option<PortSet> = None;
+                let mut sides = None;
+                for (from, to) in engine.routes(from, to) {
+                    let (out, egress) = all_ports(engine, from, to, Direction::Egress);
+                    let (into, ingress) = all_ports(engine, from, to, Direction::Ingress);
+                    let both = out.intersection(&into);
+                    if sides.is_none() || (ports.as_ref().is_some_and(PortSet::is_empty) && !both.is_empty())
+                    {
+                        sides = Some((egress, ingress));
+                    }
+                    ports = Some(ports.map_or(both.clone(), |before| before.union(&both)));
+                }
+                let (egress, ingress) = sides.unwrap_or_else(|| {
+                    let side = |direction| all_ports(engine, from, to, direction).1;
+                    (side(Direction::Egress), side(Direction::Ingress))
+                });
+                let ports = ports.unwrap_or_else(PortSet::all);
+                Answer { case, allowed: !ports.is_empty(), ports: Some(ports), egress, ingress }
             }
         }
     }

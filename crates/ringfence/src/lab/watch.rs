@@ -1,21 +1,71 @@
 //! `lab --watch`: when a file changes, its policies go into the kernel again, and what changed by that is shown.
 
+use std::os::fd::AsFd;
 use std::path::{Path, PathBuf};
 use std::time::Instant;
 
 use anyhow::Context;
 use ignore::WalkBuilder;
 use nix::errno::Errno;
+use nix::poll::{PollFd, PollFlags, PollTimeout, poll};
 use nix::sys::inotify::{AddWatchFlags, InitFlags, Inotify};
 use ringfence_lab::Lab;
+use ringfence_policy::Engine;
 
 use crate::cli::LabArgs;
+use crate::complaint::Complaint;
 use crate::input::{self, Input};
 use crate::lab::progress::Progress;
+use crate::lab::report;
 use crate::lab::rounds::{Round, RoundName, Trial};
 use crate::lab::teller::Teller;
-use crate::lab::{engine, report};
 use crate::terminal::Terminal;
+
+/// An editor renames, creates and writes; what it does within this time is one edit. It counts as time to take hold.
+const EDIT_MS: u8 = 4;
+
+/// Hears of changed files.
+#[derive(Debug)]
+pub(crate) struct Watch {
+    inotify: Inotify,
+}
+
+impl Watch {
+    /// From now on.
+    pub(crate) fn new(paths: &[PathBuf]) -> anyhow::Result<Watch> {
+        if paths.iter().any(|p| p.as_os_str() == "-") {
+            return Err(Complaint::new("standard input cannot be watched: it can be read only once")
+                .help("name files or folders")
+                .into());
+        }
+        let inotify = Inotify::init(InitFlags::empty()).context("file changes cannot be watched")?;
+        watch(&inotify, paths)?;
+        Ok(Watch { inotify })
+    }
+
+    /// Waits for an edit, and for its end; says when it began.
+    fn wait(&self, paths: &[PathBuf]) -> anyhow::Result<Instant> {
+        let mut timeout = PollTimeout::NONE;
+        let mut began = None;
+        loop {
+            let mut ready = [PollFd::new(self.inotify.as_fd(), PollFlags::POLLIN)];
+            match poll(&mut ready, timeout) {
+                // New files and editors that replace a file by another: the watches are laid anew.
+                Ok(0) => {
+                    watch(&self.inotify, paths)?;
+                    return Ok(began.unwrap_or_else(Instant::now));
+                }
+                Ok(_) => {
+                    began.get_or_insert_with(Instant::now);
+                    self.inotify.read_events().context("file changes cannot be watched")?;
+                    timeout = PollTimeout::from(EDIT_MS);
+                }
+                Err(Errno::EINTR) => {}
+                Err(error) => return Err(error).context("file changes cannot be watched"),
+            }
+        }
+    }
+}
 
 /// Goes on until it is ended by a signal.
 pub(crate) fn run(
@@ -23,23 +73,15 @@ pub(crate) fn run(
     lab: &Lab,
     first: &Input,
     mut trial: Trial,
+    watch: &Watch,
     terminal: &Terminal,
 ) -> anyhow::Result<()> {
-    let inotify = Inotify::init(InitFlags::empty()).context("file changes cannot be watched")?;
-    watch(&inotify, &args.paths)?;
     let Some(mut enforcement) = trial.enforcement.take() else { return Ok(()) };
     let _teller = if args.events { Some(Teller::new(lab, &enforcement)?) } else { None };
     terminal.note("watching the manifests; Ctrl-C ends the lab");
-    let workloads = first.inventory.workloads.clone();
+    let mut shown = first.inventory.clone();
     loop {
-        match inotify.read_events() {
-            Ok(_) => {}
-            Err(Errno::EINTR) => continue,
-            Err(error) => return Err(error).context("file changes cannot be watched"),
-        }
-        let start = Instant::now();
-        // New files and editors that replace a file by another: the watches are laid anew.
-        watch(&inotify, &args.paths)?;
+        let start = watch.wait(&args.paths)?;
         let input = match input::read(&args.paths, &args.input, terminal) {
             Ok(input) => input,
             Err(error) => {
@@ -48,12 +90,20 @@ pub(crate) fn run(
                 continue;
             }
         };
-        if input.inventory.workloads.iter().map(strip).ne(workloads.iter().map(strip)) {
+        if input.inventory.workloads.iter().map(strip).ne(shown.workloads.iter().map(strip)) {
             terminal.note("workloads changed: the lab keeps its pods; start it again for the new ones");
         }
-        let policies = engine(lab, first, &input.inventory.policies);
+        // Labels of namespaces decide at once, as policies do.
+        shown.namespaces.clone_from(&input.inventory.namespaces);
+        let policies = Engine::new(lab.plan().world(&shown, &input.inventory.policies));
         let prepared = start.elapsed();
-        let change = enforcement.apply(&policies).context("the policies cannot be enforced")?;
+        let change = match enforcement.apply(&policies).context("the policies cannot be enforced") {
+            Ok(change) => change,
+            Err(error) => {
+                terminal.complain(&error);
+                continue;
+            }
+        };
         if change.operations == 0 {
             continue;
         }
@@ -98,7 +148,9 @@ fn watch(inotify: &Inotify, paths: &[PathBuf]) -> anyhow::Result<()> {
         | AddWatchFlags::IN_MOVED_TO
         | AddWatchFlags::IN_MOVED_FROM
         | AddWatchFlags::IN_DELETE
-        | AddWatchFlags::IN_CREATE;
+        | AddWatchFlags::IN_CREATE
+        | AddWatchFlags::IN_MOVE_SELF
+        | AddWatchFlags::IN_DELETE_SELF;
     let mut folders: Vec<PathBuf> = Vec::new();
     for path in paths.iter().filter(|p| p.as_os_str() != "-") {
         if path.is_dir() {
@@ -115,9 +167,14 @@ fn watch(inotify: &Inotify, paths: &[PathBuf]) -> anyhow::Result<()> {
         }
     }
     for folder in folders {
-        inotify
-            .add_watch(&folder, events)
-            .with_context(|| format!("{} cannot be watched for changes", folder.display()))?;
+        match inotify.add_watch(&folder, events) {
+            // Gone, or never there: who reads it says so, and another one may come to its place.
+            Ok(_) | Err(Errno::ENOENT) => {}
+            Err(error) => {
+                let context = format!("{} cannot be watched for changes", folder.display());
+                return Err(error).context(context);
+            }
+        }
     }
     Ok(())
 }

@@ -1,21 +1,23 @@
 //! The map for programs: one line for each workload and each connection.
 
 use std::collections::HashMap;
+use std::rc::Rc;
 
-use ringfence_policy::PortsId;
+use ringfence_policy::PortSet;
 use serde_json::{Value, json};
 
 use super::{Map, Pair, Row};
 use crate::ports::PortList;
 
 /// The map as JSON, with a line end.
-pub(super) fn render(map: &Map<'_>) -> String {
+pub(super) fn render(map: &Map) -> String {
     let ends: Vec<String> = map.references.iter().map(|r| inline(&r.to_json())).collect();
-    let mut sets: HashMap<PortsId, String> = HashMap::new();
-    let connection = |Pair { from, to, ports }: &Pair| {
+    let mut sets: HashMap<*const PortSet, String> = HashMap::new();
+    let connection = |Pair { from, to, allowed }: &Pair| {
         let (from, to) = (ends.get(*from)?, ends.get(*to)?);
-        let text = || inline(&PortList::from(map.allowed(*ports).as_ref()).to_json());
-        let allowed = sets.entry(*ports).or_insert_with(text);
+        // Connections that carry the same mostly share it.
+        let text = || inline(&PortList::from(allowed.as_ref()).to_json());
+        let allowed = sets.entry(Rc::as_ptr(allowed)).or_insert_with(text);
         Some(format!("{{\"from\": {from}, \"to\": {to}, \"allowed\": {allowed}}}"))
     };
     let mut text = "{\n  \"version\": 1,\n  \"workloads\": ".to_owned();

@@ -2,7 +2,7 @@
 
 use std::collections::{HashMap, HashSet};
 
-use ringfence_policy::PortsId;
+use ringfence_policy::PortSet;
 
 use super::{Map, Pair};
 use crate::ports::PortList;
@@ -11,7 +11,7 @@ use crate::table::columns;
 use crate::terminal::Palette;
 
 /// Both tables; empty where there are no workloads.
-pub(super) fn render(map: &Map<'_>, palette: Palette) -> String {
+pub(super) fn render(map: &Map, palette: Palette) -> String {
     if map.workloads.is_empty() {
         return String::new();
     }
@@ -47,24 +47,22 @@ pub(super) fn render(map: &Map<'_>, palette: Palette) -> String {
     }
     let rows: Vec<Vec<String>> = merge_outside(map)
         .into_iter()
-        .map(|(from, to, allowed)| {
-            vec![from.text(), to.text(), PortList::from(map.allowed(allowed).as_ref()).to_text()]
-        })
+        .map(|(from, to, allowed)| vec![from.text(), to.text(), PortList::from(allowed).to_text()])
         .collect();
     text.push_str(&columns(&["FROM", "TO", "PORTS"], &rows, palette, |_, cell| cell.to_owned()));
     text
 }
 
 /// The pairs, with all outside ranges as one end where the same is allowed for every one of them.
-fn merge_outside<'m>(map: &'m Map<'_>) -> Vec<(&'m Reference, &'m Reference, PortsId)> {
+fn merge_outside(map: &Map) -> Vec<(&Reference, &Reference, &PortSet)> {
     let ranges = map.references.iter().filter(|r| is_outside(r)).count();
     // By direction and the end that is not outside: with how many ranges, and what is allowed for all of them.
-    let mut outside: HashMap<(bool, usize), (usize, Option<PortsId>)> = HashMap::new();
+    let mut outside: HashMap<(bool, usize), (usize, Option<&PortSet>)> = HashMap::new();
     for pair in &map.connections {
         if let Some(key) = outside_pair(map, pair) {
-            let (count, allowed) = outside.entry(key).or_insert((0, Some(pair.ports)));
+            let (count, allowed) = outside.entry(key).or_insert((0, Some(&*pair.allowed)));
             *count += 1;
-            *allowed = allowed.filter(|a| *a == pair.ports || map.allowed(*a) == map.allowed(pair.ports));
+            *allowed = allowed.filter(|a| *a == &*pair.allowed);
         }
     }
     outside.retain(|_, (count, allowed)| *count == ranges && allowed.is_some());
@@ -74,16 +72,16 @@ fn merge_outside<'m>(map: &'m Map<'_>) -> Vec<(&'m Reference, &'m Reference, Por
         let (from, to) = (map.reference(pair.from), map.reference(pair.to));
         rows.push(match outside_pair(map, pair).filter(|key| outside.contains_key(key)) {
             Some(key) if !done.insert(key) => continue,
-            Some((true, _)) => (&Reference::External, to, pair.ports),
-            Some((false, _)) => (from, &Reference::External, pair.ports),
-            None => (from, to, pair.ports),
+            Some((true, _)) => (&Reference::External, to, &*pair.allowed),
+            Some((false, _)) => (from, &Reference::External, &*pair.allowed),
+            None => (from, to, &*pair.allowed),
         });
     }
     rows
 }
 
 /// Whether the source is outside, and the end that is not; `None` where neither is.
-fn outside_pair(map: &Map<'_>, pair: &Pair) -> Option<(bool, usize)> {
+fn outside_pair(map: &Map, pair: &Pair) -> Option<(bool, usize)> {
     if is_outside(map.reference(pair.from)) {
         return Some((true, pair.to));
     }

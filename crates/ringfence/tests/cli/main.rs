@@ -10,6 +10,7 @@
 mod explain;
 mod input;
 mod lab;
+mod lab_watch;
 mod map;
 mod yelb;
 
