@@ -32,7 +32,6 @@ lint: ## format and lints, as CI runs them
 	@$(CARGO) clippy --workspace --all-targets --quiet -- -D warnings
 
 bench: setup ## the figures that the design must reach, as one table
-	@$(CARGO) build --release --quiet -p ringfence
 	@$(CARGO) build --release --quiet -p xtask
 	@$(AS_ROOT) env "PATH=$(PATH)" "HOME=$(HOME)" target/release/xtask bench
 

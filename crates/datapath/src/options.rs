@@ -38,7 +38,7 @@ impl Default for Options {
             ranges: 1 << 8,
             rules: 1 << 20,
             portmaps: 1 << 18,
-            portblocks: 1 << 17,
+            portblocks: 1 << 18,
             flows: 1 << 16,
             event_bytes: 1 << 20,
             event_interval: Duration::from_secs(1),
