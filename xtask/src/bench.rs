@@ -60,8 +60,8 @@ impl Effort {
         decision_runs: 30,
         decision_repeats: 100_000,
         network_policies: &[10, 1_000, 10_000],
-        rounds: 15,
-        window: Duration::from_millis(250),
+        rounds: 25,
+        window: Duration::from_millis(200),
         settle: Duration::from_millis(60),
         edits: 100,
     };

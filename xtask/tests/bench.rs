@@ -16,5 +16,5 @@ fn the_quick_benchmark_runs() {
     let report: serde_json::Value = serde_json::from_slice(&output.stdout).expect("it prints JSON");
     let rows = report["rows"].as_array().expect("there are rows");
     let values = rows.iter().filter_map(|row| row["value"].as_f64()).filter(|value| *value > 0.0);
-    assert_eq!((rows.len(), values.count()), (18, 18), "{report:#}");
+    assert_eq!((rows.len(), values.count()), (22, 22), "{report:#}");
 }

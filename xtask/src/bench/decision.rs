@@ -24,18 +24,20 @@ const TARGET: Target = Target::Below(500.0);
 /// Adds a row for each kind of connection and number of policies.
 pub(crate) fn measure(effort: &Effort, report: &mut Report) -> anyhow::Result<()> {
     for &count in effort.decision_policies {
-        let kernel = kernel(count)?;
+        let (plain, ranges) = (kernel(count, Isolated::Both)?, kernel(count, Isolated::BothOnRanges)?);
         // A pod that an early policy lets in: the place in the list means nothing to a table, as the figures show.
         let other = scenario::other_address(count / 2);
         let cases = [
-            ("no policy selects the pod", OUTSIDE, OPEN, PORT, true),
-            ("allowed to one isolated pod", other, SERVER, PORT, true),
-            ("allowed between two isolated pods", CLIENT, SERVER, PORT, true),
-            ("the same, on a port of a range", CLIENT, SERVER, RANGE_PORT, true),
-            ("denied: nobody that a policy knows", OUTSIDE, SERVER, PORT, false),
-            ("denied: a port that no rule allows", other, SERVER, 22, false),
+            ("no policy selects the pod", &plain, OUTSIDE, OPEN, PORT, true),
+            ("allowed to one isolated pod", &plain, other, SERVER, PORT, true),
+            ("allowed between two isolated pods", &plain, CLIENT, SERVER, PORT, true),
+            ("denied: nobody that a policy knows", &plain, OUTSIDE, SERVER, PORT, false),
+            ("denied: a port that no rule allows", &plain, other, SERVER, 22, false),
+            ("policies with ranges, allowed to one", &ranges, other, SERVER, RANGE_PORT, true),
+            ("policies with ranges, allowed between two", &ranges, CLIENT, SERVER, RANGE_PORT, true),
+            ("policies with ranges, denied by port", &ranges, other, SERVER, 22, false),
         ];
-        for (name, from, to, port, expected) in cases {
+        for (name, kernel, from, to, port, expected) in cases {
             let packet = tcp(from, to, port);
             let mut samples = Vec::new();
             for _ in 0..effort.decision_runs {
@@ -58,13 +60,13 @@ pub(crate) fn measure(effort: &Effort, report: &mut Report) -> anyhow::Result<()
 }
 
 /// The program with the tables of a node on which client and server are isolated by so many policies.
-fn kernel(count: u32) -> anyhow::Result<Kernel> {
+fn kernel(count: u32, isolated: Isolated) -> anyhow::Result<Kernel> {
     let open = scenario::pod("open", NODE, OPEN, Default::default());
     let server = scenario::pod("server", NODE, SERVER, scenario::labels(true));
     let client = scenario::pod("client", NODE, CLIENT, scenario::labels(false));
     let world = World {
         pods: [open, server, client].into_iter().chain(scenario::others(count)).collect(),
-        policies: scenario::policies(count, Isolated::Both),
+        policies: scenario::policies(count, isolated),
         ..World::default()
     };
     let view = NodeView {

@@ -13,7 +13,7 @@ use ringfence_policy::{
 pub(crate) const NAMESPACE: &str = "bench";
 /// The port that every policy allows.
 pub(crate) const PORT: u16 = 8080;
-/// The ports that policies on both sides allow too.
+/// The ports that [`Isolated::BothOnRanges`] allows too.
 const RANGE: (u16, u16) = (9000, 9999);
 /// A port inside.
 pub(crate) const RANGE_PORT: u16 = 9500;
@@ -27,8 +27,10 @@ const SERVER: &str = "server";
 pub(crate) enum Isolated {
     /// The server, for what comes in on [`PORT`].
     Server,
-    /// Server and client, in both directions, on [`PORT`] and a range.
+    /// Server and client, in both directions, on [`PORT`].
     Both,
+    /// The same, and on a range of ports too.
+    BothOnRanges,
 }
 
 /// The labels of the pods that are measured.
@@ -40,7 +42,9 @@ pub(crate) fn labels(server: bool) -> Labels {
 pub(crate) fn policies(count: u32, isolated: Isolated) -> Vec<NetworkPolicy> {
     let subject = match isolated {
         Isolated::Server => LabelSelector::labels([(ROLE, SERVER)]),
-        Isolated::Both => LabelSelector::new([ringfence_policy::Requirement::Exists(ROLE.to_owned())]),
+        Isolated::Both | Isolated::BothOnRanges => {
+            LabelSelector::new([ringfence_policy::Requirement::Exists(ROLE.to_owned())])
+        }
     };
     (0..count)
         .map(|number| {
@@ -48,7 +52,7 @@ pub(crate) fn policies(count: u32, isolated: Isolated) -> Vec<NetworkPolicy> {
             let peer = match isolated {
                 _ if number + 1 < count => LabelSelector::labels([("name", name(number))]),
                 Isolated::Server => LabelSelector::labels([(ROLE, CLIENT)]),
-                Isolated::Both => subject.clone(),
+                Isolated::Both | Isolated::BothOnRanges => subject.clone(),
             };
             let rule = || Rule {
                 peers: Peers::Of(vec![Peer::Pods { namespaces: NamespaceScope::Own, pods: peer.clone() }]),
@@ -59,7 +63,7 @@ pub(crate) fn policies(count: u32, isolated: Isolated) -> Vec<NetworkPolicy> {
                 name: PolicyName { namespace: NAMESPACE.into(), name: format!("policy-{number}") },
                 subject: subject.clone(),
                 ingress: Some(vec![rule()]),
-                egress: (isolated == Isolated::Both).then(|| vec![rule()]),
+                egress: (isolated != Isolated::Server).then(|| vec![rule()]),
                 source: None,
             }
         })
@@ -67,7 +71,7 @@ pub(crate) fn policies(count: u32, isolated: Isolated) -> Vec<NetworkPolicy> {
 }
 
 fn ports(isolated: Isolated) -> Ports {
-    let range = (isolated == Isolated::Both).then(|| PortRange::new(RANGE.0, RANGE.1)).flatten();
+    let range = (isolated == Isolated::BothOnRanges).then(|| PortRange::new(RANGE.0, RANGE.1)).flatten();
     let ranges = [Some(PortRange::single(PORT)), range].into_iter().flatten();
     Ports::Of(
         ranges.map(|range| PortMatch { protocol: Protocol::Tcp, port: PortRef::Range(range) }).collect(),
