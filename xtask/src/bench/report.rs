@@ -188,7 +188,7 @@ mod tests {
         report.add(row(0.99, Target::AtLeast(0.9)));
         report.add(row(0.8, Target::AtLeast(0.9)));
         let expect = "Linux 6.18, 2 CPUs of Z80, load 0.10 before the run\n\n\
-            measured  policies  result  target             beside it\n\
+            measured  policies  result  target            beside it\n\
             x               10   0.990  >= 0.900  met\n\
             x               10   0.800  >= 0.900  missed\n\n\
             1 of 2 targets are missed\n";
