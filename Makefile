@@ -33,9 +33,9 @@ lint: ## format and lints, as CI runs them
 	@$(CARGO) clippy --workspace --all-targets --quiet -- -D warnings
 
 bench: setup ## the figures that the design must reach, as one table
-	@$(CARGO) build --release --quiet -p ringfence
 	@$(CARGO) build --release --quiet -p xtask
-	@$(AS_ROOT) env "PATH=$(PATH)" "HOME=$(HOME)" target/release/xtask bench
+	@# First in the queue for a processor, whatever else runs.
+	@$(AS_ROOT) env "PATH=$(PATH)" "HOME=$(HOME)" nice -n -20 target/release/xtask bench
 
 setup: ## installs what is missing: Rust, clang, libelf, nftables
 	@.ci/setup

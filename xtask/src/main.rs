@@ -1,5 +1,6 @@
 //! Chores of the workspace, one subcommand each. Nothing here is part of what users install.
 
+mod bench;
 mod scale;
 
 use std::process::ExitCode;
@@ -15,12 +16,15 @@ struct Arguments {
 
 #[derive(Debug, Subcommand)]
 enum Chore {
+    /// Measures what docs/benchmarks.md promises, and says what is met. Needs root
+    Bench(bench::Arguments),
     /// Measures the engine on generated clusters of real and larger sizes
     Scale(scale::Arguments),
 }
 
 fn main() -> ExitCode {
     let result = match Arguments::parse().chore {
+        Chore::Bench(arguments) => bench::run(&arguments),
         Chore::Scale(arguments) => scale::run(&arguments),
     };
     match result {

@@ -117,6 +117,11 @@ pub const PROTOCOLS_WITH_PORTS: [u8; 3] = [6, 17, 132];
 /// The identity of whoever is matched by no peer of any policy.
 pub const IDENTITY_UNMATCHED: u64 = 0;
 
+/// Set in the number of a port map that has no row for one port: none is looked for.
+pub const PORTMAP_NO_PORTS: u64 = 1 << 63;
+/// Set in the number of a port map that has no row for a protocol or a block of its ports: none is looked for.
+pub const PORTMAP_NO_BLOCKS: u64 = 1 << 62;
+
 /// An address of either family.
 #[derive(
     Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash, FromBytes, IntoBytes, Immutable, KnownLayout,
@@ -371,6 +376,18 @@ impl PortMapKey {
     #[must_use]
     pub fn bits(self) -> u32 {
         self.len
+    }
+
+    /// Whether it is for one port: nothing matches longer.
+    #[must_use]
+    pub fn is_port(self) -> bool {
+        self.len == Self::PORT_BITS
+    }
+
+    /// Whether it is for every protocol and port: everything else matches longer.
+    #[must_use]
+    pub fn is_everything(self) -> bool {
+        self.len == Self::PORTMAP_BITS
     }
 }
 

@@ -7,8 +7,8 @@ use std::collections::BTreeMap;
 use std::net::IpAddr;
 
 use crate::abi::{
-    Address, EndValue, EndpointWord, IDENTITY_UNMATCHED, Op, PROTOCOLS_WITH_PORTS, PortMapKey, PortMapValue,
-    Prefix, RANGE_PODS, RuleKey, SLOTS,
+    Address, EndValue, EndpointWord, IDENTITY_UNMATCHED, Op, PORTMAP_NO_BLOCKS, PORTMAP_NO_PORTS,
+    PROTOCOLS_WITH_PORTS, PortMapKey, PortMapValue, Prefix, RANGE_PODS, RuleKey, SLOTS,
 };
 use crate::event::Hook;
 
@@ -165,10 +165,11 @@ impl Tables {
             return Fate::MissingRow;
         };
         let port = if PROTOCOLS_WITH_PORTS.contains(&packet.protocol) { packet.port } else { 0 };
-        let rows = (0..=16u8)
-            .rev()
-            .map(|bits| PortMapKey::ports(*portmap, packet.protocol, port, bits))
-            .chain([PortMapKey::everything(*portmap)]);
+        let has = |without: u64| portmap & without == 0;
+        let single = has(PORTMAP_NO_PORTS).then(|| PortMapKey::port(*portmap, packet.protocol, port));
+        let blocks = (0..16u8).rev().filter(|_| has(PORTMAP_NO_BLOCKS));
+        let blocks = blocks.map(|bits| PortMapKey::ports(*portmap, packet.protocol, port, bits));
+        let rows = single.into_iter().chain(blocks).chain([PortMapKey::everything(*portmap)]);
         match rows.into_iter().find_map(|key| self.portmaps.get(&key)) {
             Some(value) if value.allows() => Fate::Allowed { rule: value.rule },
             Some(value) => Fate::Denied { rule: value.rule },

@@ -11,7 +11,7 @@ use ringfence_policy::{Direction, Engine, Identity, PolicyName, RuleRef, SetId};
 use rustc_hash::{FxHashMap, FxHashSet};
 use siphasher::sip::SipHasher24;
 
-use crate::abi::EndpointWord;
+use crate::abi::{EndpointWord, PORTMAP_NO_BLOCKS, PORTMAP_NO_PORTS, PortMapKey};
 use crate::image::PortRow;
 
 /// What separates the numbers of one purpose from those of another.
@@ -84,13 +84,17 @@ impl Namer {
         })
     }
 
-    /// A port map's number.
+    /// A port map's number; two of its bits say which kinds of rows it has not.
     pub(crate) fn portmap(&mut self, rows: &[PortRow]) -> u64 {
         let salt = self.salt;
         self.portmaps.number(rows.to_vec(), |attempt| {
             let mut hasher = hasher(salt, Space::PortMap, attempt);
             rows.hash(&mut hasher);
-            hasher.finish()
+            let keys = || rows.iter().map(|row| row.key(0));
+            let flag = |flag: u64, absent: bool| if absent { flag } else { 0 };
+            let no_ports = flag(PORTMAP_NO_PORTS, !keys().any(PortMapKey::is_port));
+            let no_blocks = flag(PORTMAP_NO_BLOCKS, keys().all(|key| key.is_port() || key.is_everything()));
+            hasher.finish() & !(PORTMAP_NO_PORTS | PORTMAP_NO_BLOCKS) | no_ports | no_blocks
         })
     }
 

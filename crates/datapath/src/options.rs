@@ -17,8 +17,10 @@ pub struct Options {
     pub ranges: u32,
     /// Pairs of policy set and identity.
     pub rules: u32,
-    /// Blocks of ports over all port maps.
+    /// Single ports over all port maps, and one row for each map.
     pub portmaps: u32,
+    /// Protocols and blocks of ports over all port maps.
+    pub portblocks: u32,
     /// Flows remembered; the least recently used one makes room.
     pub flows: u32,
     /// Bytes of the events' ring: a power of two, and a multiple of the page size.
@@ -36,6 +38,7 @@ impl Default for Options {
             ranges: 1 << 8,
             rules: 1 << 20,
             portmaps: 1 << 18,
+            portblocks: 1 << 18,
             flows: 1 << 16,
             event_bytes: 1 << 20,
             event_interval: Duration::from_secs(1),
@@ -67,6 +70,7 @@ impl Options {
             Table::Ranges => self.ranges,
             Table::Rules => self.rules,
             Table::PortMaps => self.portmaps,
+            Table::PortBlocks => self.portblocks,
             Table::Flows => self.flows,
         }
     }
@@ -102,16 +106,26 @@ pub enum Table {
     Ranges,
     /// Which port map holds between a policy set and an identity.
     Rules,
-    /// The verdicts for ports.
+    /// The verdicts for single ports, and for everything else.
     PortMaps,
+    /// The verdicts for protocols and blocks of ports.
+    PortBlocks,
     /// What has been seen.
     Flows,
 }
 
 impl Table {
     /// All of them.
-    pub const ALL: [Self; 7] =
-        [Self::Addresses, Self::Ends, Self::Cidrs, Self::Ranges, Self::Rules, Self::PortMaps, Self::Flows];
+    pub const ALL: [Self; 8] = [
+        Self::Addresses,
+        Self::Ends,
+        Self::Cidrs,
+        Self::Ranges,
+        Self::Rules,
+        Self::PortMaps,
+        Self::PortBlocks,
+        Self::Flows,
+    ];
 
     /// Its name in the kernel.
     #[must_use]
@@ -123,6 +137,7 @@ impl Table {
             Self::Ranges => "ranges",
             Self::Rules => "rules",
             Self::PortMaps => "portmaps",
+            Self::PortBlocks => "portblocks",
             Self::Flows => "flows",
         }
     }
@@ -131,9 +146,9 @@ impl Table {
     /// of a trie (and as many inner nodes as rows, at worst), rounded up to what its allocator hands out.
     fn bytes_per_entry(self) -> u64 {
         match self {
-            Self::Addresses | Self::Rules => 96 + 16,
+            Self::Addresses | Self::Rules | Self::PortMaps => 96 + 16,
             Self::Ends => 48,
-            Self::Cidrs | Self::Ranges | Self::PortMaps => 2 * 96,
+            Self::Cidrs | Self::Ranges | Self::PortBlocks => 2 * 96,
             Self::Flows => 128 + 16,
         }
     }

@@ -9,7 +9,7 @@ use libbpf_rs::{MapCore, Object};
 use nix::errno::Errno;
 use zerocopy::{FromBytes, IntoBytes};
 
-use crate::abi::{EndValue, FlowKey, FlowValue, Op};
+use crate::abi::{EndValue, FlowKey, FlowValue, Op, PortMapKey};
 use crate::grace::Grace;
 use crate::kernel::Error;
 use crate::mirror;
@@ -154,6 +154,8 @@ impl Tables {
     }
 
     pub(crate) fn dump(&self) -> Result<mirror::Tables, Error> {
+        let mut portmaps = self.rows(Table::PortMaps)?;
+        portmaps.append(&mut self.rows(Table::PortBlocks)?);
         Ok(mirror::Tables {
             addresses: self.rows(Table::Addresses)?,
             active: self.active.iter().map(|(_, [slot])| slot).sum(),
@@ -161,7 +163,7 @@ impl Tables {
             cidrs: self.rows(Table::Cidrs)?,
             ranges: self.rows(Table::Ranges)?,
             rules: self.rows(Table::Rules)?,
-            portmaps: self.rows(Table::PortMaps)?,
+            portmaps,
         })
     }
 
@@ -189,7 +191,7 @@ impl Tables {
             Op::PutAddress { address, index } => {
                 self.insert(at, Table::Addresses, address.as_bytes(), index.as_bytes())
             }
-            Op::DeletePortMap { key } => self.delete(at, Table::PortMaps, key.as_bytes()),
+            Op::DeletePortMap { key } => self.delete(at, port_table(*key), key.as_bytes()),
             Op::DeleteRule { key } => self.delete(at, Table::Rules, key.as_bytes()),
             Op::DeleteAddress { address } => self.delete(at, Table::Addresses, address.as_bytes()),
             Op::DeleteCidr { prefix } => self.delete(at, Table::Cidrs, prefix.as_bytes()),
@@ -331,6 +333,11 @@ impl Tables {
     }
 }
 
+/// Where a row of a port map is: the search by prefix is slow, and for most rows a hash will do.
+fn port_table(key: PortMapKey) -> Table {
+    if key.is_port() || key.is_everything() { Table::PortMaps } else { Table::PortBlocks }
+}
+
 /// A row that may be written over in place, in a table that takes many at once.
 struct Row {
     table: Table,
@@ -343,7 +350,7 @@ impl Row {
         let row =
             |table, key: &[u8], value: &[u8]| Some(Self { table, key: key.into(), value: value.into() });
         match op {
-            Op::PutPortMap { key, value } => row(Table::PortMaps, key.as_bytes(), value.as_bytes()),
+            Op::PutPortMap { key, value } => row(port_table(*key), key.as_bytes(), value.as_bytes()),
             Op::PutCidr { prefix, identity } => row(Table::Cidrs, prefix.as_bytes(), identity.as_bytes()),
             Op::PutRange { prefix, flags } => row(Table::Ranges, prefix.as_bytes(), flags.as_bytes()),
             _ => None,

@@ -76,7 +76,8 @@ fn what_is_written_is_read_back() {
         ("cidrs", 1),
         ("ranges", 1),
         ("rules", 1),
-        ("portmaps", 2),
+        ("portmaps", 1),
+        ("portblocks", 1),
         ("flows", 0),
     ];
     assert_eq!(usage, rows);
@@ -126,15 +127,19 @@ fn a_full_table_is_an_error_that_names_it() {
         full(&mut kernel, 256, &|n| {
             put_ports(PortMapKey::port(1, 6, u16::try_from(n).unwrap()), PortMapValue::deny(0))
         }),
+        full(&mut kernel, 128, &|n| {
+            put_ports(PortMapKey::ports(1, 6, u16::try_from(2 * n).unwrap(), 15), PortMapValue::deny(0))
+        }),
     ];
-    let expected = [Table::Addresses, Table::Cidrs, Table::Ranges, Table::Rules, Table::PortMaps];
+    let expected =
+        [Table::Addresses, Table::Cidrs, Table::Ranges, Table::Rules, Table::PortMaps, Table::PortBlocks];
     assert_eq!(tables, expected);
     let beyond = kernel.apply(&[put_end(64, 0, EndpointWord::OPEN, EndpointWord::OPEN)]);
     assert!(matches!(beyond, Err(ApplyError::Full { table: Table::Ends, size: 64, at: 0 })), "{beyond:?}");
     let zero = kernel.apply(&[put_end(0, 0, EndpointWord::OPEN, EndpointWord::OPEN)]);
     assert!(matches!(zero, Err(ApplyError::Index { table: Table::Ends, at: 0 })), "{zero:?}");
     // What fitted is there, and what is there may be written again.
-    assert_eq!(kernel.dump().unwrap().portmaps.len(), 256);
+    assert_eq!(kernel.dump().unwrap().portmaps.len(), 256 + 128);
     kernel.apply(&[put_rule(0x40, 3, 1), put_end(63, 2, EndpointWord::OPEN, EndpointWord::OPEN)]).unwrap();
 }
 

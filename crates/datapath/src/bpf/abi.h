@@ -65,6 +65,10 @@ struct rule_key {
 };
 _Static_assert(sizeof(struct rule_key) == 16, "rule_key");
 
+/* Set in the number of a port map: it has no rows for one port, no rows for blocks of ports. */
+#define PORTMAP_NO_PORTS (1ULL << 63)
+#define PORTMAP_NO_BLOCKS (1ULL << 62)
+
 struct portmap_key {
 	__u32 len;
 	__u32 portmap[2]; /* two halves: an __u64 here would bring padding */
@@ -74,7 +78,9 @@ struct portmap_key {
 };
 _Static_assert(sizeof(struct portmap_key) == 16, "portmap_key");
 
-#define PORTMAP_KEY_BITS 88
+/* As many bits count: for one port, and for everything. Blocks of ports lie between. */
+#define PORTMAP_PORT_BITS 88
+#define PORTMAP_EVERYTHING_BITS 64
 
 struct portmap_value {
 	__u8 verdict;

@@ -121,6 +121,31 @@ static __always_inline __u64 *look_up_rule(__u64 set, __u64 identity)
 	return bpf_map_lookup_elem(&rules, &key);
 }
 
+/*
+ * The longest match in a port map. Nothing is longer than a row for one port, and nothing shorter than the one for
+ * everything: a hash finds both, several times as fast as the trie, which is asked only where there are blocks.
+ */
+static __always_inline struct portmap_value *look_up_port(__u64 portmap, const struct packet *packet)
+{
+	struct portmap_key key = {
+		.len = PORTMAP_PORT_BITS,
+		.protocol = packet->protocol,
+		.port = { packet->destination_port >> 8, packet->destination_port & 0xff },
+	};
+	struct portmap_value *entry = 0;
+
+	__builtin_memcpy(key.portmap, &portmap, sizeof(key.portmap));
+	if (!(portmap & PORTMAP_NO_PORTS))
+		entry = bpf_map_lookup_elem(&portmaps, &key);
+	if (!entry && !(portmap & PORTMAP_NO_BLOCKS))
+		entry = bpf_map_lookup_elem(&portblocks, &key);
+	if (entry)
+		return entry;
+	key.len = PORTMAP_EVERYTHING_BITS;
+	key.protocol = key.port[0] = key.port[1] = 0;
+	return bpf_map_lookup_elem(&portmaps, &key);
+}
+
 static __always_inline void allow(struct side *side, __u8 reason)
 {
 	side->verdict = 1;
@@ -137,7 +162,6 @@ static __always_inline void deny(struct side *side, __u8 reason)
 static __always_inline void decide(struct side *side, __u64 word, const struct party *other, __u32 slot,
 				   const struct packet *packet, enum reading reading)
 {
-	struct portmap_key key = { .len = PORTMAP_KEY_BITS };
 	struct portmap_value *entry;
 	__u64 *portmap;
 
@@ -148,11 +172,7 @@ static __always_inline void decide(struct side *side, __u64 word, const struct p
 	if (!portmap)
 		return deny(side, MISSING_ROW);
 
-	__builtin_memcpy(key.portmap, portmap, sizeof(key.portmap));
-	key.protocol = packet->protocol;
-	key.port[0] = packet->destination_port >> 8;
-	key.port[1] = packet->destination_port & 0xff;
-	entry = bpf_map_lookup_elem(&portmaps, &key);
+	entry = look_up_port(*portmap, packet);
 	if (!entry)
 		return deny(side, MISSING_ROW);
 	side->verdict = entry->verdict == 1;

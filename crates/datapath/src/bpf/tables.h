@@ -62,13 +62,23 @@ struct {
 	__type(value, __u64);
 } rules SEC(".maps");
 
+/* The rows for one port, and the row for everything: the longest match there can be, and the shortest. */
+struct {
+	__uint(type, BPF_MAP_TYPE_HASH);
+	__uint(max_entries, 1);
+	__uint(map_flags, BPF_F_NO_PREALLOC);
+	__type(key, struct portmap_key);
+	__type(value, struct portmap_value);
+} portmaps SEC(".maps");
+
+/* The rows between: a protocol, and blocks of its ports. */
 struct {
 	__uint(type, BPF_MAP_TYPE_LPM_TRIE);
 	__uint(max_entries, 1);
 	__uint(map_flags, BPF_F_NO_PREALLOC);
 	__type(key, struct portmap_key);
 	__type(value, struct portmap_value);
-} portmaps SEC(".maps");
+} portblocks SEC(".maps");
 
 struct {
 	__uint(type, BPF_MAP_TYPE_LRU_HASH);

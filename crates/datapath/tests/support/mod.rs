@@ -27,6 +27,7 @@ pub(crate) fn options() -> Options {
         ranges: 16,
         rules: 64,
         portmaps: 256,
+        portblocks: 128,
         flows: 1024,
         event_bytes: 1 << 16,
         event_interval: Duration::ZERO,
