@@ -5,7 +5,7 @@
 use std::thread;
 use std::time::Instant;
 
-use anyhow::{Context, ensure};
+use anyhow::{Context, bail, ensure};
 use ringfence_k8s::{Inventory, ReadOptions};
 use ringfence_lab::{Lab, Options, Place, PodId, node_names};
 use ringfence_policy::Engine;
@@ -71,6 +71,9 @@ fn run(
     })
 }
 
+/// Windows that are tried for one figure.
+const ATTEMPTS: usize = 10;
+
 fn rounds(
     enforcer: &mut Enforcer<'_>,
     kind: Kind,
@@ -83,12 +86,7 @@ fn rounds(
         let mut round = Round::default();
         for variant in order {
             enforcer.switch(variant)?;
-            if kind == Kind::Connections {
-                // A closed connection is remembered for a while, and the next one from the same port may pass for it.
-                enforcer.lab().flush_connections()?;
-            }
-            thread::sleep(effort.settle);
-            let rate = window(enforcer, variant, kind, meter, effort)?;
+            let rate = valid_window(enforcer, variant, kind, meter, effort)?;
             match variant {
                 Variant::Nothing => round.nothing = rate,
                 Variant::Ringfence => round.ringfence = rate,
@@ -105,14 +103,35 @@ fn rounds(
     Ok(rounds)
 }
 
-/// What passes in a second.
-fn window(
+/// What passes in a second, in the first of a few windows in which the program was asked for all that was new.
+fn valid_window(
     enforcer: &Enforcer<'_>,
     variant: Variant,
     kind: Kind,
     meter: &Meter,
     effort: &Effort,
 ) -> anyhow::Result<f64> {
+    for _ in 0..ATTEMPTS {
+        if kind == Kind::Connections {
+            // A closed connection is remembered for a while, and the next one from the same port may pass for it.
+            enforcer.lab().flush_connections()?;
+        }
+        thread::sleep(effort.settle);
+        if let Some(rate) = window(enforcer, variant, kind, meter, effort)? {
+            return Ok(rate);
+        }
+    }
+    bail!("in {ATTEMPTS} windows the program was not asked for all new connections")
+}
+
+/// What passes in a second; `None` where connections passed for old ones.
+fn window(
+    enforcer: &Enforcer<'_>,
+    variant: Variant,
+    kind: Kind,
+    meter: &Meter,
+    effort: &Effort,
+) -> anyhow::Result<Option<f64>> {
     let (asked, before, failed, start) =
         (enforcer.allowed()?, meter.passed(), meter.failed(), Instant::now());
     thread::sleep(effort.window);
@@ -122,9 +141,12 @@ fn window(
     ensure!(failed == 0, "{failed} connections failed with {variant:?}");
     if (variant, kind) == (Variant::Ringfence, Kind::Connections) {
         let asked = enforcer.allowed()? - asked;
-        ensure!(asked * 10 >= passed * 9, "the program was asked for {asked} of {passed} connections");
+        // The two counts are not read at one moment.
+        if asked * 10 < passed * 9 {
+            return Ok(None);
+        }
     }
-    Ok(passed as f64 / took.as_secs_f64())
+    Ok(Some(passed as f64 / took.as_secs_f64()))
 }
 
 fn row(kind: Kind, way: &str, count: u32, rounds: &[Round]) -> Row {
