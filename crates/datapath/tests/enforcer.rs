@@ -17,21 +17,12 @@ use ringfence_datapath::{
 };
 use ringfence_oracle::worlds::{Size, mutate, world};
 use ringfence_policy::{Engine, World};
-use support::packet;
 
 /// Whether the kernel does what an engine says.
 fn check(enforcer: &Enforcer, engine: &Engine, seed: u64) {
     for expected in promises::packets(engine, 0, seed, 60) {
         let sent = expected.packet;
-        let (from, to) = (sent.source.to_string(), sent.destination.to_string());
-        let bytes = match sent.protocol {
-            6 => packet::Packet::tcp(&from, &to, sent.port),
-            17 => packet::Packet::udp(&from, &to, sent.port),
-            132 => packet::Packet::sctp(&from, &to, sent.port),
-            _ => packet::Packet::ping(&from, &to),
-        }
-        .bytes();
-        let passes = enforcer.kernel().test_run(sent.hook, support::family(&bytes), &bytes).unwrap();
+        let passes = support::passes(enforcer.kernel(), &sent);
         assert_eq!(passes, expected.passes, "seed {seed}: {sent:?}");
     }
 }

@@ -89,6 +89,16 @@ impl Enforcement {
         &self.nodes
     }
 
+    /// How many events found no room in the kernels' rings, over all nodes.
+    pub fn events_lost(&self) -> Result<u64, EnforceError> {
+        self.nodes.iter().try_fold(0, |lost: u64, node| {
+            let counters = node.kernel().counters();
+            let counters =
+                counters.map_err(|source| EnforceError::Kernel { node: node.view().name.clone(), source })?;
+            Ok(lost.saturating_add(counters.events_lost))
+        })
+    }
+
     /// The kernels of the nodes, in the order of the plan.
     pub fn kernels(&self) -> impl Iterator<Item = &Kernel> {
         self.nodes.iter().map(Enforcer::kernel)

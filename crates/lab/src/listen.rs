@@ -1,7 +1,7 @@
 //! What the kernels of a lab tell: each new connection and each denial, with the name of the rule that decided.
 
 use std::fmt;
-use std::sync::atomic::{AtomicBool, Ordering};
+use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
 use std::sync::mpsc::{Receiver, Sender, channel};
 use std::sync::{Arc, PoisonError};
 use std::thread::{self, JoinHandle};
@@ -65,6 +65,7 @@ impl fmt::Display for Because<'_> {
 #[derive(Debug)]
 pub struct Listener {
     events: Receiver<Told>,
+    unreadable: Arc<AtomicU64>,
     stop: Arc<AtomicBool>,
     threads: Vec<JoinHandle<()>>,
 }
@@ -74,18 +75,17 @@ impl Listener {
     pub fn new(enforcement: &Enforcement) -> Result<Listener, EnforceError> {
         let (sender, events) = channel();
         let stop = Arc::new(AtomicBool::new(false));
+        let unreadable = Arc::new(AtomicU64::new(0));
         let mut threads = Vec::new();
         for node in enforcement.nodes() {
             let (names, tell) = (node.rule_names(), sender.clone());
             let name = &node.view().name;
-            let told_by = name.clone();
+            let (told_by, garbled) = (name.clone(), unreadable.clone());
             let ring = node
                 .kernel()
-                .events(move |event| {
-                    // An event that this build cannot read is the kernel program's defect; it has a test.
-                    if let Ok(event) = event {
-                        say(&tell, &names, &told_by, event);
-                    }
+                .events(move |event| match event {
+                    Ok(event) => say(&tell, &names, &told_by, event),
+                    Err(_) => drop(garbled.fetch_add(1, Ordering::Relaxed)),
                 })
                 .map_err(|source| EnforceError::Kernel { node: name.clone(), source })?;
             let stopped = stop.clone();
@@ -98,7 +98,12 @@ impl Listener {
                 }
             }));
         }
-        Ok(Listener { events, stop, threads })
+        Ok(Listener { events, unreadable, stop, threads })
+    }
+
+    /// Events that came and could not be read: a defect of the kernel program or of this build.
+    pub fn unreadable(&self) -> u64 {
+        self.unreadable.load(Ordering::Relaxed)
     }
 
     /// What has been told up to now and not yet taken.

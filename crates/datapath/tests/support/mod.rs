@@ -105,3 +105,16 @@ pub(crate) fn events_of(kernel: &Kernel, hook: Hook, packet: &[u8]) -> (bool, Ve
     drop(events);
     (verdict, receiver.try_iter().collect())
 }
+
+/// What the kernel does with a packet that is described as the mirror takes it.
+pub(crate) fn passes(kernel: &Kernel, sent: &ringfence_datapath::Packet) -> bool {
+    let (from, to) = (sent.source.to_string(), sent.destination.to_string());
+    let packet = match sent.protocol {
+        TCP => packet::Packet::tcp(&from, &to, sent.port),
+        UDP => packet::Packet::udp(&from, &to, sent.port),
+        SCTP => packet::Packet::sctp(&from, &to, sent.port),
+        _ => packet::Packet::ping(&from, &to),
+    };
+    let bytes = packet.bytes();
+    kernel.test_run(sent.hook, family(&bytes), &bytes).unwrap()
+}

@@ -1,3 +1,5 @@
+//! What YAML texts become: values, places, and faults.
+
 use super::*;
 use crate::node::Value;
 

@@ -57,6 +57,9 @@ pub(crate) fn text(lab: &Lab, trial: &Trial, differences: &[Difference], palette
              with its reason"
         );
     }
+    if trial.untold > 0 {
+        let _ = writeln!(text, "                   {} events were lost or could not be read", trial.untold);
+    }
     let count = trial.rounds.iter().map(|r| r.outcomes.len()).sum::<usize>();
     if differences.is_empty() {
         let line = format!("all {count} measurements are as the engine promised");

@@ -24,6 +24,8 @@ pub(crate) struct Trial {
     pub(crate) change: Option<Change>,
     /// What the kernels told of the round with the policies.
     pub(crate) told: Vec<Told>,
+    /// How many events found no room, or could not be read.
+    pub(crate) untold: u64,
     /// What enforces, for whoever goes on.
     pub(crate) enforcement: Option<Enforcement>,
 }
@@ -82,8 +84,14 @@ impl Trial {
         let probes = lab.plan().matrix(&MatrixOptions { services: true, ..MatrixOptions::default() });
         let engine = |policies: &[NetworkPolicy]| Engine::new(lab.plan().world(inventory, policies));
         let (open, held) = (engine(&[]), engine(&inventory.policies));
-        let mut trial =
-            Trial { probes, rounds: Vec::new(), change: None, told: Vec::new(), enforcement: None };
+        let mut trial = Trial {
+            probes,
+            rounds: Vec::new(),
+            change: None,
+            told: Vec::new(),
+            untold: 0,
+            enforcement: None,
+        };
         trial.round(lab, RoundName::Before, &open, progress)?;
         if enforce {
             let mut enforcement = Enforcement::attach(lab).context("the policies cannot be enforced")?;
@@ -94,6 +102,7 @@ impl Trial {
                 trial.round(lab, name, engine, progress)?;
                 if name == RoundName::After {
                     trial.told = listener.take();
+                    trial.untold = listener.unreadable() + enforcement.events_lost()?;
                 }
             }
             enforcement.apply(&held).context("the policies cannot be enforced")?;

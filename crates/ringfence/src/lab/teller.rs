@@ -32,8 +32,13 @@ impl Teller {
                     let _ = writeln!(stderr().lock(), "{}", event_line(&plan, &told));
                 }
             };
+            let mut garbled = 0;
             while !stopped.load(Ordering::Relaxed) {
                 print(&listener);
+                if listener.unreadable() > garbled {
+                    garbled = listener.unreadable();
+                    let _ = writeln!(stderr().lock(), "{garbled} events could not be read");
+                }
             }
             // What came after the last look.
             print(&listener);
