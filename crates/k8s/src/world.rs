@@ -17,7 +17,7 @@ impl Inventory {
             nodes: self.nodes.clone(),
             pods: self.pods().into_iter().map(|(_, pod)| pod).collect(),
             policies: self.policies.clone(),
-            pod_cidrs: Vec::new(),
+            ..World::default()
         }
     }
 

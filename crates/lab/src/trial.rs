@@ -15,10 +15,12 @@ use crate::{Place, PodId, ranges};
 impl Plan {
     /// The world of this lab: the pods with the addresses and nodes that they have here, under these policies.
     pub fn world(&self, inventory: &Inventory, policies: &[NetworkPolicy]) -> World {
-        let nodes = self
-            .nodes
-            .iter()
-            .map(|n| ringfence_policy::Node { name: n.name.clone(), addresses: n.addresses.clone() });
+        let nodes = self.nodes.iter().map(|n| ringfence_policy::Node {
+            name: n.name.clone(),
+            // https://kubernetes.io/docs/reference/labels-annotations-taints/#kubernetesiohostname
+            labels: [("kubernetes.io/hostname".to_owned(), n.name.clone())].into(),
+            addresses: n.addresses.clone(),
+        });
         let models: BTreeMap<usize, Pod> = inventory.pods().into_iter().collect();
         let pods = self.pods.iter().filter_map(|pod| {
             Some(Pod {
@@ -35,7 +37,7 @@ impl Plan {
             nodes: nodes.collect(),
             pods: pods.collect(),
             policies: policies.to_vec(),
-            pod_cidrs: Vec::new(),
+            ..World::default()
         }
     }
 

@@ -122,8 +122,12 @@ fn a_pod_reaches_itself_by_any_of_its_addresses() {
 fn the_own_node_comes_in_and_other_nodes_do_not() {
     let mut world = pair(ingress("a", "", Vec::new()));
     world.nodes = vec![
-        Node { name: "one".to_owned(), addresses: vec![ip("192.168.0.1"), ip("10.0.0.254")] },
-        Node { name: "two".to_owned(), addresses: vec![ip("192.168.0.2")] },
+        Node {
+            name: "one".to_owned(),
+            labels: Labels::new(),
+            addresses: vec![ip("192.168.0.1"), ip("10.0.0.254")],
+        },
+        Node { name: "two".to_owned(), labels: Labels::new(), addresses: vec![ip("192.168.0.2")] },
     ];
     world.pods[1].node = Some("one".to_owned());
     let agent = |node: Option<&str>| Pod {
@@ -146,7 +150,8 @@ fn the_own_node_comes_in_and_other_nodes_do_not() {
 #[test]
 fn the_own_node_is_no_exception_on_the_way_out() {
     let mut world = pair(egress("a", "", Vec::new()));
-    world.nodes = vec![Node { name: "one".to_owned(), addresses: vec![ip("192.168.0.1")] }];
+    world.nodes =
+        vec![Node { name: "one".to_owned(), labels: Labels::new(), addresses: vec![ip("192.168.0.1")] }];
     world.pods[0].node = Some("one".to_owned());
     assert!(!egress_allowed(&world, &CLIENT, &End::Outside(ip("192.168.0.1")), HTTP));
 }

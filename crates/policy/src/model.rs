@@ -10,6 +10,8 @@ use std::sync::Arc;
 
 use ipnet::IpNet;
 
+use crate::cluster::{ClusterPolicy, ClusterPolicyName};
+
 /// The labels of an object, by key.
 pub type Labels = BTreeMap<String, String>;
 
@@ -31,8 +33,12 @@ pub struct World {
     pub nodes: Vec<Node>,
     /// The pods. A [`PodId`] is a place in this list.
     pub pods: Vec<Pod>,
-    /// The network policies in force.
+    /// The network policies in force; each name once.
     pub policies: Vec<NetworkPolicy>,
+    /// The policies of the whole cluster; each kind and name once.
+    pub cluster_policies: Vec<ClusterPolicy>,
+    /// The addresses that DNS names are known to lead to; each name once.
+    pub names: Vec<ResolvedName>,
     /// Where pods without a known address live, as far as that is known. Empty: nothing is known of it.
     pub pod_cidrs: Vec<IpNet>,
 }
@@ -55,7 +61,18 @@ pub struct Namespace {
 pub struct Node {
     /// Its name.
     pub name: String,
+    /// Its labels.
+    pub labels: Labels,
     /// Every address that the node itself uses, of both families.
+    pub addresses: Vec<IpAddr>,
+}
+
+/// A DNS name and the addresses that it is known to lead to.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct ResolvedName {
+    /// The name, without a star.
+    pub name: String,
+    /// Its addresses, of both families.
     pub addresses: Vec<IpAddr>,
 }
 
@@ -189,6 +206,52 @@ pub struct PolicyName {
 impl fmt::Display for PolicyName {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         write!(f, "{}/{}", self.namespace, self.name)
+    }
+}
+
+/// A policy of any kind.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub enum Policy {
+    /// A namespace's.
+    Network(NetworkPolicy),
+    /// The cluster's.
+    Cluster(ClusterPolicy),
+}
+
+impl Policy {
+    /// What it is called.
+    pub fn key(&self) -> PolicyKey {
+        match self {
+            Policy::Network(policy) => PolicyKey::Network(policy.name.clone()),
+            Policy::Cluster(policy) => PolicyKey::Cluster(policy.name.clone()),
+        }
+    }
+
+    /// Where it is written.
+    pub fn source(&self) -> Option<&Source> {
+        match self {
+            Policy::Network(policy) => policy.source.as_ref(),
+            Policy::Cluster(policy) => policy.source.as_ref(),
+        }
+    }
+}
+
+/// What a policy of any kind is called.
+#[derive(Debug, Clone, PartialEq, Eq, PartialOrd, Ord, Hash)]
+pub enum PolicyKey {
+    /// A NetworkPolicy.
+    Network(PolicyName),
+    /// A cluster-wide policy.
+    Cluster(ClusterPolicyName),
+}
+
+impl fmt::Display for PolicyKey {
+    /// `namespace/name`, or `Kind/name` for the cluster's.
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match self {
+            PolicyKey::Network(name) => name.fmt(f),
+            PolicyKey::Cluster(name) => name.fmt(f),
+        }
     }
 }
 

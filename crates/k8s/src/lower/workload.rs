@@ -191,7 +191,7 @@ impl Context<'_> {
                 }
             }
         }
-        Ok((ringfence_policy::Node { name: meta.name.clone(), addresses }, meta))
+        Ok((ringfence_policy::Node { name: meta.name.clone(), labels: meta.labels.clone(), addresses }, meta))
     }
 
     fn addresses(&mut self, status: &[Entry]) -> Result<Vec<IpAddr>, Reported> {

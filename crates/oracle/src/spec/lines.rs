@@ -2,7 +2,7 @@
 
 use std::net::IpAddr;
 
-use ringfence_policy::model::{Node, PolicyName, Protocol, Traffic};
+use ringfence_policy::model::{Labels, Node, PolicyName, Protocol, Traffic};
 
 use super::{Assertion, Finding, Level, Options, Place, RuleName, Verdict};
 
@@ -49,7 +49,7 @@ pub(super) fn option(text: &str, options: &mut Options) -> Result<(), String> {
         }
         (Some("node"), Some(name), addresses) if !addresses.is_empty() => {
             let addresses: Result<Vec<IpAddr>, String> = addresses.into_iter().map(address).collect();
-            options.nodes.push(Node { name: name.to_owned(), addresses: addresses? });
+            options.nodes.push(Node { name: name.to_owned(), labels: Labels::new(), addresses: addresses? });
         }
         _ => return Err("an option is \"pod-cidr CIDR\" or \"node NAME ADDRESS...\"".to_owned()),
     }

@@ -91,7 +91,7 @@ fn node(index: usize, size: &Size, random: &mut Random) -> Node {
     if v6 {
         addresses.push(IpAddr::V6(Ipv6Addr::new(0xfd00, 0xa, 0, 0, 0, 0, 0, u16::from(number) + 10)));
     }
-    Node { name: format!("node-{index}"), addresses }
+    Node { name: format!("node-{index}"), labels: Labels::new(), addresses }
 }
 
 fn pod(index: usize, namespace: String, size: &Size, world: &World, random: &mut Random) -> Pod {
