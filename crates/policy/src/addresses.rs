@@ -1,44 +1,58 @@
-//! The address space as the `ipBlock`s in force divide it.
+//! The address space as the address peers in force divide it.
 //!
-//! Every prefix that a block or an exception names is a node of a forest (prefixes nest or are disjoint). The blocks
-//! that hold an address follow from its longest prefix alone, so each prefix carries one *class*: the set of blocks
-//! that hold it. The same table, prefix by prefix, is what the kernel looks addresses up in.
+//! Every prefix that a block, an exception, a node or a DNS name brings is a node of a forest (prefixes nest or are
+//! disjoint). The peers that hold an address follow from its longest prefix alone, so each prefix carries one *class*: the
+//! set of peers that hold it. The same table, prefix by prefix, is what the kernel looks addresses up in.
+//!
+//! A change costs what lies inside the prefixes that it touches.
 
+use std::collections::{BTreeMap, BTreeSet};
 use std::net::{IpAddr, Ipv4Addr, Ipv6Addr};
+use std::sync::Arc;
 
 use ipnet::IpNet;
-use rustc_hash::FxHashMap;
 
+use crate::matchers::PeerId;
 use crate::model::IpBlock;
+use crate::slots::Interner;
 
-/// A peer's number among the distinct peers of all policies.
+/// A class of addresses: those that the same peers hold. 0 is the class that none holds.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash)]
-pub struct PeerId(pub u32);
-
-/// A class of addresses: those that the same blocks hold. 0 is the class that no block holds.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash)]
-pub struct ClassId(pub u32);
+pub struct ClassId(pub(crate) u32);
 
 impl ClassId {
-    /// The addresses that no block holds.
+    /// The addresses that no peer holds.
     pub const NONE: ClassId = ClassId(0);
 }
 
 /// The division of both address families.
 #[derive(Debug, Clone)]
 pub struct AddressSpace {
-    classes: Vec<Box<[PeerId]>>,
-    by_content: FxHashMap<Box<[PeerId]>, ClassId>,
-    prefixes: Vec<(IpNet, ClassId)>,
-    v4: Vec<Cell>,
-    v6: Vec<Cell>,
+    classes: Interner<[PeerId]>,
+    prefixes: BTreeMap<Key, Prefix>,
+    /// How many prefixes of each length there are, by family.
+    lengths: [Vec<u32>; 2],
+    /// Prefixes whose class must be found anew.
+    dirty: BTreeSet<Key>,
 }
 
-/// From `first` to where the next cell begins.
-#[derive(Debug, Clone, Copy)]
-struct Cell {
+/// A prefix, in the order in which one comes after all that contain it.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord)]
+struct Key {
+    v6: bool,
     first: u128,
-    class: ClassId,
+    length: u8,
+}
+
+/// What a prefix brings, and what follows.
+#[derive(Debug, Clone, Default)]
+struct Prefix {
+    /// Peers that hold its addresses, as often as there are reasons.
+    enters: Vec<PeerId>,
+    /// Peers that do not hold them, though they hold those around.
+    leaves: Vec<PeerId>,
+    /// `None` before it is first found.
+    class: Option<ClassId>,
 }
 
 /// Addresses from `first` to `last`, of one family, all of one class.
@@ -52,135 +66,291 @@ pub struct AddressRange {
     pub class: ClassId,
 }
 
+impl Default for AddressSpace {
+    fn default() -> Self {
+        let mut classes: Interner<[PeerId]> = Interner::default();
+        // Number 0, for good.
+        classes.hold(&[], |c: &[PeerId]| Arc::from(c));
+        let lengths = [vec![0; 33], vec![0; 129]];
+        AddressSpace { classes, prefixes: BTreeMap::new(), lengths, dirty: BTreeSet::new() }
+    }
+}
+
 impl AddressSpace {
-    /// The division that these blocks make.
-    pub(crate) fn new<'a>(blocks: impl IntoIterator<Item = (PeerId, &'a IpBlock)>) -> AddressSpace {
-        let mut edges: FxHashMap<IpNet, Edge> = FxHashMap::default();
-        for (peer, block) in blocks {
-            edges.entry(block.cidr()).or_default().enters.push(peer);
-            for except in block.except() {
-                edges.entry(*except).or_default().leaves.push(peer);
+    pub(crate) fn begin_update(&mut self) {
+        self.classes.begin_update();
+    }
+
+    /// A block holds its addresses from now on, once [`AddressSpace::settle`] has been called.
+    pub(crate) fn add_block(&mut self, peer: PeerId, block: &IpBlock) {
+        self.change(block.cidr(), |prefix| prefix.enters.push(peer));
+        for except in block.except() {
+            self.change(*except, |prefix| prefix.leaves.push(peer));
+        }
+    }
+
+    /// A block holds its addresses no more.
+    pub(crate) fn remove_block(&mut self, peer: PeerId, block: &IpBlock) {
+        self.change(block.cidr(), |prefix| remove_one(&mut prefix.enters, peer));
+        for except in block.except() {
+            self.change(*except, |prefix| remove_one(&mut prefix.leaves, peer));
+        }
+    }
+
+    /// A peer holds an address, for one reason more.
+    pub(crate) fn add_address(&mut self, peer: PeerId, address: IpAddr) {
+        self.change(address.into(), |prefix| prefix.enters.push(peer));
+    }
+
+    /// A peer holds an address, for one reason less.
+    pub(crate) fn remove_address(&mut self, peer: PeerId, address: IpAddr) {
+        self.change(address.into(), |prefix| remove_one(&mut prefix.enters, peer));
+    }
+
+    fn change(&mut self, net: IpNet, change: impl FnOnce(&mut Prefix)) {
+        let key = Key::from(net);
+        if !self.prefixes.contains_key(&key) {
+            self.count(key, |n| n + 1);
+        }
+        change(self.prefixes.entry(key).or_default());
+        self.dirty.insert(key);
+    }
+
+    fn count(&mut self, key: Key, by: impl Fn(u32) -> u32) {
+        let [v4, v6] = &mut self.lengths;
+        let counts = if key.v6 { v6 } else { v4 };
+        if let Some(count) = counts.get_mut(usize::from(key.length)) {
+            *count = by(*count);
+        }
+    }
+
+    /// Finds the classes of all that was changed; the prefixes that have another class, or came or went.
+    pub(crate) fn settle(&mut self) -> Vec<IpNet> {
+        let dirty = std::mem::take(&mut self.dirty);
+        let mut changed = Vec::new();
+        for key in &dirty {
+            let bare = self.prefixes.get(key).is_some_and(|p| p.enters.is_empty() && p.leaves.is_empty());
+            if bare && let Some(gone) = self.prefixes.remove(key) {
+                self.count(*key, |n| n.saturating_sub(1));
+                if let Some(class) = gone.class {
+                    self.release(class);
+                    changed.push(key.net());
+                }
             }
         }
-        let mut sorted: Vec<(IpNet, Edge)> = edges.into_iter().collect();
-        // By family, then by first address, then the wider prefix first: a prefix comes after all that contain it.
-        sorted.sort_by_key(|(net, _)| (net.addr(), net.prefix_len()));
-
-        let mut space = AddressSpace {
-            classes: vec![Box::default()],
-            by_content: FxHashMap::from_iter([(Box::default(), ClassId::NONE)]),
-            prefixes: Vec::with_capacity(sorted.len()),
-            v4: vec![Cell { first: 0, class: ClassId::NONE }],
-            v6: vec![Cell { first: 0, class: ClassId::NONE }],
-        };
-        let mut ancestors: Vec<(IpNet, ClassId)> = Vec::new();
-        for (net, edge) in &sorted {
-            while let Some((outer, _)) = ancestors.last()
-                && !outer.contains(net)
-            {
-                space.leave(&mut ancestors);
+        let mut settled: Option<Key> = None;
+        for root in dirty {
+            if settled.is_some_and(|done| done.contains(root)) {
+                continue;
             }
-            let around = ancestors.last().map_or(ClassId::NONE, |(_, class)| *class);
-            let mut members = space.blocks(around).to_vec();
-            members.extend(&edge.enters);
-            members.retain(|peer| !edge.leaves.contains(peer));
+            settled = Some(root);
+            self.settle_inside(root, &mut changed);
+        }
+        changed.sort_unstable();
+        changed.dedup();
+        changed
+    }
+
+    /// The classes of a prefix and of all inside it.
+    fn settle_inside(&mut self, root: Key, changed: &mut Vec<IpNet>) {
+        let around = self.longest(root.first, root.v6, root.length).map_or(ClassId::NONE, |(_, class)| class);
+        let mut ancestors: Vec<(Key, ClassId)> = Vec::new();
+        let AddressSpace { classes, prefixes, .. } = self;
+        let mut members: Vec<PeerId> = Vec::new();
+        for (key, prefix) in prefixes.range_mut(root..=root.last_inside()) {
+            while ancestors.last().is_some_and(|(outer, _)| !outer.contains(*key)) {
+                ancestors.pop();
+            }
+            let outer = ancestors.last().map_or(around, |(_, class)| *class);
+            members.clear();
+            members.extend(classes.get(outer.0).unwrap_or_default());
+            members.extend(&prefix.enters);
+            members.retain(|peer| !prefix.leaves.contains(peer));
             members.sort_unstable();
             members.dedup();
-            let class = space.intern(members);
-            space.prefixes.push((*net, class));
-            space.cells_mut(net).push(Cell { first: number(net.network()), class });
-            ancestors.push((*net, class));
+            let class = ClassId(classes.hold(&members, |m: &[PeerId]| Arc::from(m)).0);
+            if prefix.class != Some(class) {
+                changed.push(key.net());
+            }
+            if let Some(before) = prefix.class.replace(class) {
+                classes.release(before.0);
+            }
+            ancestors.push((*key, class));
         }
-        while !ancestors.is_empty() {
-            space.leave(&mut ancestors);
-        }
-        for cells in [&mut space.v4, &mut space.v6] {
-            // Of several cells at one address the last pushed is the innermost.
-            cells.reverse();
-            cells.sort_by_key(|c| c.first);
-            cells.dedup_by_key(|c| c.first);
-            cells.dedup_by_key(|c| c.class);
-        }
-        space
     }
 
     /// The class of an address.
     pub fn class(&self, address: IpAddr) -> ClassId {
-        let (cells, at) = match address {
-            IpAddr::V4(_) => (&self.v4, number(address)),
-            IpAddr::V6(_) => (&self.v6, number(address)),
-        };
-        let after = cells.partition_point(|c| c.first <= at);
-        after.checked_sub(1).and_then(|i| cells.get(i)).map_or(ClassId::NONE, |c| c.class)
+        let width = if address.is_ipv4() { 32 } else { 128 };
+        self.longest(number(address), address.is_ipv6(), width + 1).map_or(ClassId::NONE, |(_, class)| class)
     }
 
-    /// The class of something of which only the set of blocks that hold it is known.
-    pub(crate) fn intern(&mut self, blocks: Vec<PeerId>) -> ClassId {
-        let blocks = blocks.into_boxed_slice();
-        if let Some(id) = self.by_content.get(&blocks) {
-            return *id;
+    /// The longest prefix that holds an address and is shorter than `below`.
+    fn longest(&self, address: u128, v6: bool, below: u8) -> Option<(Key, ClassId)> {
+        let last = Key { v6, first: address, length: below.saturating_sub(1) };
+        let (before, prefix) = self.prefixes.range(..=last).next_back().filter(|(k, _)| k.v6 == v6)?;
+        if before.length < below && before.holds(address) {
+            return Some((*before, prefix.class.unwrap_or(ClassId::NONE)));
         }
-        let id = ClassId(u32::try_from(self.classes.len()).unwrap_or(u32::MAX));
-        self.classes.push(blocks.clone());
-        self.by_content.insert(blocks, id);
-        id
+        // All that hold the address hold this neighbour too, so none is longer than what the two have in common.
+        let width = before.width();
+        let differ = before.first ^ address;
+        let common = u32::from(width).saturating_sub(u128::BITS - differ.leading_zeros());
+        let longest = u8::try_from(common).unwrap_or(u8::MAX).min(before.length).min(below.saturating_sub(1));
+        let [v4_lengths, v6_lengths] = &self.lengths;
+        let counts = if v6 { v6_lengths } else { v4_lengths };
+        (0..=longest).rev().filter(|l| counts.get(usize::from(*l)).is_some_and(|n| *n > 0)).find_map(|length| {
+            let key = Key { v6, first: address & mask(width, length), length };
+            Some((key, self.prefixes.get(&key)?.class.unwrap_or(ClassId::NONE)))
+        })
     }
 
-    /// The blocks that hold the addresses of a class, sorted.
-    pub fn blocks(&self, class: ClassId) -> &[PeerId] {
-        self.classes.get(class.0 as usize).map_or(&[], |c| c)
+    /// The class of something of which only the set of peers that hold it is known, held once more.
+    pub(crate) fn hold(&mut self, peers: &[PeerId]) -> ClassId {
+        ClassId(self.classes.hold(peers, |p: &[PeerId]| Arc::from(p)).0)
     }
 
-    /// Every prefix that a block or exception names, with the class of the addresses whose longest prefix it is.
-    /// Sorted by family, address and length.
-    pub fn prefixes(&self) -> &[(IpNet, ClassId)] {
-        &self.prefixes
+    /// One holder more of a class.
+    pub(crate) fn hold_again(&mut self, class: ClassId) {
+        self.classes.hold_again(class.0);
+    }
+
+    /// One holder less of a class.
+    pub(crate) fn release(&mut self, class: ClassId) {
+        self.classes.release(class.0);
+    }
+
+    /// The peers that hold the addresses of a class, sorted.
+    pub fn peers(&self, class: ClassId) -> &[PeerId] {
+        self.classes.get(class.0).unwrap_or_default()
+    }
+
+    /// Every prefix that a peer brings, with the class of the addresses whose longest prefix it is. Sorted by family,
+    /// address and length.
+    pub fn prefixes(&self) -> impl Iterator<Item = (IpNet, ClassId)> {
+        self.prefixes.iter().map(|(key, prefix)| (key.net(), prefix.class.unwrap_or(ClassId::NONE)))
+    }
+
+    /// The class of a prefix, if a peer brings it.
+    pub fn class_of_prefix(&self, prefix: IpNet) -> Option<ClassId> {
+        self.prefixes.get(&Key::from(prefix))?.class
+    }
+
+    /// How many classes there are.
+    #[cfg(test)]
+    pub(crate) fn class_count(&self) -> usize {
+        self.classes.len()
     }
 
     /// Both families in ranges of one class each, in order, without a gap.
     pub fn ranges(&self) -> Vec<AddressRange> {
-        let family = |cells: &[Cell], end: u128, address: fn(u128) -> IpAddr| -> Vec<AddressRange> {
-            let lasts = cells.iter().skip(1).map(|next| next.first.saturating_sub(1)).chain([end]);
-            cells
-                .iter()
-                .zip(lasts)
-                .map(|(cell, last)| AddressRange {
-                    first: address(cell.first),
-                    last: address(last),
-                    class: cell.class,
-                })
-                .collect()
-        };
-        let mut ranges = family(&self.v4, u128::from(u32::MAX), v4_address);
-        ranges.extend(family(&self.v6, u128::MAX, v6_address));
+        let mut ranges = Vec::new();
+        for v6 in [false, true] {
+            let mut cells = Cells { v6, starts: vec![(0, ClassId::NONE)] };
+            let mut ancestors: Vec<(Key, ClassId)> = Vec::new();
+            for (key, prefix) in self.prefixes.iter().filter(|(k, _)| k.v6 == v6) {
+                while let Some((outer, _)) = ancestors.last()
+                    && !outer.contains(*key)
+                {
+                    cells.leave(&mut ancestors);
+                }
+                let class = prefix.class.unwrap_or(ClassId::NONE);
+                cells.start(key.first, class);
+                ancestors.push((*key, class));
+            }
+            while !ancestors.is_empty() {
+                cells.leave(&mut ancestors);
+            }
+            ranges.extend(cells.ranges());
+        }
         ranges
-    }
-
-    fn leave(&mut self, ancestors: &mut Vec<(IpNet, ClassId)>) {
-        let Some((net, _)) = ancestors.pop() else { return };
-        let around = ancestors.last().map_or(ClassId::NONE, |(_, class)| *class);
-        let end = match net {
-            IpNet::V4(_) => u128::from(u32::MAX),
-            IpNet::V6(_) => u128::MAX,
-        };
-        let last = number(net.broadcast());
-        if last < end {
-            self.cells_mut(&net).push(Cell { first: last + 1, class: around });
-        }
-    }
-
-    fn cells_mut(&mut self, net: &IpNet) -> &mut Vec<Cell> {
-        match net {
-            IpNet::V4(_) => &mut self.v4,
-            IpNet::V6(_) => &mut self.v6,
-        }
     }
 }
 
-#[derive(Debug, Default)]
-struct Edge {
-    enters: Vec<PeerId>,
-    leaves: Vec<PeerId>,
+/// The ranges of one family while they are made: where each begins.
+struct Cells {
+    v6: bool,
+    starts: Vec<(u128, ClassId)>,
+}
+
+impl Cells {
+    /// From here on addresses have this class: the innermost prefix comes last.
+    fn start(&mut self, first: u128, class: ClassId) {
+        if self.starts.last().is_some_and(|(at, _)| *at == first) {
+            self.starts.pop();
+        }
+        if self.starts.last().is_none_or(|(_, before)| *before != class) {
+            self.starts.push((first, class));
+        }
+    }
+
+    fn leave(&mut self, ancestors: &mut Vec<(Key, ClassId)>) {
+        let Some((key, _)) = ancestors.pop() else { return };
+        let around = ancestors.last().map_or(ClassId::NONE, |(_, class)| *class);
+        let end = mask(key.width(), key.width());
+        let last = key.last_address();
+        if last < end {
+            self.start(last + 1, around);
+        }
+    }
+
+    fn ranges(self) -> impl Iterator<Item = AddressRange> {
+        let (width, v6) = (if self.v6 { 128 } else { 32 }, self.v6);
+        let lasts: Vec<u128> =
+            self.starts.iter().skip(1).map(|(first, _)| first - 1).chain([mask(width, width)]).collect();
+        self.starts.into_iter().zip(lasts).map(move |((first, class), last)| AddressRange {
+            first: address(first, v6),
+            last: address(last, v6),
+            class,
+        })
+    }
+}
+
+impl Key {
+    fn width(self) -> u8 {
+        if self.v6 { 128 } else { 32 }
+    }
+
+    fn holds(self, address: u128) -> bool {
+        address & mask(self.width(), self.length) == self.first
+    }
+
+    fn contains(self, other: Key) -> bool {
+        self.v6 == other.v6 && self.length <= other.length && self.holds(other.first)
+    }
+
+    fn last_address(self) -> u128 {
+        self.first | (mask(self.width(), self.width()) & !mask(self.width(), self.length))
+    }
+
+    /// The last key that a prefix inside this one can have.
+    fn last_inside(self) -> Key {
+        Key { v6: self.v6, first: self.last_address(), length: self.width() }
+    }
+
+    fn net(self) -> IpNet {
+        let address = address(self.first, self.v6);
+        IpNet::new(address, self.length).unwrap_or(IpNet::from(address))
+    }
+}
+
+impl From<IpNet> for Key {
+    fn from(net: IpNet) -> Key {
+        Key { v6: net.addr().is_ipv6(), first: number(net.network()), length: net.prefix_len() }
+    }
+}
+
+/// The leading bits of an address of `width` bits.
+fn mask(width: u8, length: u8) -> u128 {
+    let all = u128::MAX >> (128 - u32::from(width.clamp(1, 128)));
+    let rest = u32::from(width.saturating_sub(length));
+    all & u128::MAX.checked_shl(rest).unwrap_or(0)
+}
+
+fn remove_one(list: &mut Vec<PeerId>, peer: PeerId) {
+    if let Some(at) = list.iter().position(|p| *p == peer) {
+        list.swap_remove(at);
+    }
 }
 
 fn number(address: IpAddr) -> u128 {
@@ -190,30 +360,33 @@ fn number(address: IpAddr) -> u128 {
     }
 }
 
-fn v4_address(number: u128) -> IpAddr {
-    IpAddr::V4(Ipv4Addr::from(u32::try_from(number).unwrap_or(u32::MAX)))
-}
-
-fn v6_address(number: u128) -> IpAddr {
-    IpAddr::V6(Ipv6Addr::from(number))
+fn address(number: u128, v6: bool) -> IpAddr {
+    if v6 {
+        IpAddr::V6(Ipv6Addr::from(number))
+    } else {
+        IpAddr::V4(Ipv4Addr::from(u32::try_from(number).unwrap_or(u32::MAX)))
+    }
 }
 
 #[cfg(test)]
 mod tests {
     use super::*;
 
+    fn block(cidr: &str, except: &[&str]) -> IpBlock {
+        IpBlock::new(cidr.parse().unwrap(), except.iter().map(|e| e.parse().unwrap()))
+    }
+
     fn space(blocks: &[(&str, &[&str])]) -> AddressSpace {
-        let blocks: Vec<IpBlock> = blocks
-            .iter()
-            .map(|(cidr, except)| {
-                IpBlock::new(cidr.parse().unwrap(), except.iter().map(|e| e.parse().unwrap()))
-            })
-            .collect();
-        AddressSpace::new(blocks.iter().enumerate().map(|(i, b)| (PeerId(i as u32), b)))
+        let mut space = AddressSpace::default();
+        for (place, (cidr, except)) in (0u32..).zip(blocks) {
+            space.add_block(PeerId(place), &block(cidr, except));
+        }
+        space.settle();
+        space
     }
 
     fn check(space: &AddressSpace, address: &str, blocks: &[u32]) {
-        let got: Vec<u32> = space.blocks(space.class(address.parse().unwrap())).iter().map(|p| p.0).collect();
+        let got: Vec<u32> = space.peers(space.class(address.parse().unwrap())).iter().map(|p| p.0).collect();
         assert_eq!(got, blocks, "{address}");
     }
 
@@ -255,5 +428,38 @@ mod tests {
                 "::-ffff:ffff:ffff:ffff:ffff:ffff:ffff:ffff"
             ]
         );
+    }
+
+    #[test]
+    fn changes_cost_what_lies_inside() {
+        let nets = |nets: &[&str]| nets.iter().map(|n| n.parse().unwrap()).collect::<Vec<IpNet>>();
+        let mut space = space(&[("10.0.0.0/8", &[]), ("10.1.0.0/16", &[]), ("11.0.0.0/8", &[])]);
+        space.begin_update();
+        space.add_block(PeerId(7), &block("10.0.0.0/9", &["10.1.1.0/24"]));
+        assert_eq!(space.settle(), nets(&["10.0.0.0/9", "10.1.0.0/16", "10.1.1.0/24"]));
+        check(&space, "10.1.2.3", &[0, 1, 7]);
+        check(&space, "10.1.1.3", &[0, 1]);
+        check(&space, "10.200.0.0", &[0]);
+        space.begin_update();
+        space.remove_block(PeerId(7), &block("10.0.0.0/9", &["10.1.1.0/24"]));
+        assert_eq!(space.settle(), nets(&["10.0.0.0/9", "10.1.0.0/16", "10.1.1.0/24"]));
+        check(&space, "10.1.2.3", &[0, 1]);
+        check(&space, "10.1.1.3", &[0, 1]);
+        assert_eq!((space.prefixes().count(), space.class_count()), (3, 4));
+    }
+
+    #[test]
+    fn an_address_may_be_held_for_two_reasons() {
+        let mut space = AddressSpace::default();
+        let address: IpAddr = "192.0.2.1".parse().unwrap();
+        space.add_address(PeerId(3), address);
+        space.add_address(PeerId(3), address);
+        space.settle();
+        space.remove_address(PeerId(3), address);
+        assert_eq!(space.settle(), []);
+        check(&space, "192.0.2.1", &[3]);
+        space.remove_address(PeerId(3), address);
+        assert_eq!(space.settle(), [IpNet::from(address)]);
+        check(&space, "192.0.2.1", &[]);
     }
 }

@@ -1,25 +1,34 @@
 //! A compiled world: every question is a look-up.
 //!
-//! Compiling finds, for each group of pods, the policies that select it (its *policy set*, one for each direction) and
-//! the distinct peers of all policies that match it (its *signature*); addresses get the class of the blocks that hold
+//! Compiling finds, for each group of pods, the policies that hold it (its *policy set*, one for each direction) and
+//! the distinct peers of all policies that match it (its *signature*); addresses get the class of the peers that hold
 //! them. A policy set and the other end's signature together give the rules that apply, and those rules a
 //! [`PortMap`]. Nothing is ever computed for a pair of pods.
 //!
-//! What is absent: no I/O, no cache that fills while questions are asked (an engine is immutable and can be shared
-//! between threads), and no second way to decide: [`Engine::port_map`] is the only one.
+//! [`Engine::apply`] changes the world and costs what that changes (`update.rs`); between two updates an engine is
+//! immutable and can be shared between threads.
+//!
+//! What is absent: no I/O, no cache that fills while questions are asked, and no second way to decide: `Engine::put` is
+//! the only place where rules meet traffic, for all ports at once or for one connection.
 
+use std::collections::{BTreeMap, BTreeSet};
 use std::net::IpAddr;
 
-use rustc_hash::FxHashMap;
+use ipnet::IpNet;
+use rustc_hash::{FxHashMap, FxHashSet};
 
-use crate::addresses::{AddressSpace, ClassId, PeerId};
+use crate::addresses::{AddressSpace, ClassId};
+use crate::change::{Change, Delta};
 use crate::index::{GroupId, Index};
+use crate::matchers::{DistinctPeer, Matchers, PeerId};
 use crate::model::{
-    IpBlock, LabelSelector, Labels, NAMESPACE_NAME_LABEL, NamedPort, NetworkPolicy, Pod, PodId, Rule,
-    RuleRef, Traffic, World,
+    Labels, NAMESPACE_NAME_LABEL, NamedPort, Namespace, Node, Pod, PodId, Policy, PolicyId,
+    PolicyKey, ResolvedName, RuleRef, Source, Traffic, World,
 };
-use crate::portmap::{Decision, Painter, PortMap, RuleId};
-use crate::verdict::{Because, Direction, Side, Verdict};
+use crate::policies::{Policies, SetId, SetKey, Sets, cluster_rules, network_rules};
+use crate::portmap::{Canvas, Decision, Painter, Point, PortMap};
+use crate::slots::{Interner, Slots};
+use crate::verdict::{Because, Direction, Side, Tier, Verdict};
 
 /// One end of a connection.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash)]
@@ -29,10 +38,6 @@ pub enum End {
     /// An address: a pod's, a node's, or outside.
     Address(IpAddr),
 }
-
-/// The policies that isolate some pods in one direction, with what their named ports mean there.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash)]
-pub struct SetId(pub(crate) u32);
 
 /// What policies can tell of the other end of a connection.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash)]
@@ -54,40 +59,56 @@ impl Identity {
 }
 
 /// A set of distinct peers, all of them selectors. 0 is the empty one.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash)]
+#[derive(Debug, Clone, Copy, Default, PartialEq, Eq, PartialOrd, Ord, Hash)]
 pub(crate) struct SignatureId(pub(crate) u32);
 
 /// A list of named ports. 0 is the empty one.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash)]
+#[derive(Debug, Clone, Copy, Default, PartialEq, Eq, PartialOrd, Ord, Hash)]
 pub(crate) struct NamedId(pub(crate) u32);
 
-/// A peer with its namespace settled, so that equal peers of different policies are one.
-#[derive(Debug, Clone, PartialEq, Eq, PartialOrd, Ord, Hash)]
-pub enum DistinctPeer {
-    /// Pods that a selector matches in one namespace.
-    PodsIn(String, LabelSelector),
-    /// Pods that the second selector matches in the namespaces that the first matches.
-    PodsAcross(LabelSelector, LabelSelector),
-    /// Addresses.
-    Block(IpBlock),
+/// A compiled [`World`].
+#[derive(Debug, Clone)]
+pub struct Engine {
+    pub(crate) pods: Slots<Pod>,
+    /// By pod.
+    pub(crate) places: Vec<Place>,
+    pub(crate) nodes: BTreeMap<String, Node>,
+    /// The names of nodes, those too that only pods name.
+    pub(crate) node_numbers: Interner<str>,
+    /// The pods on their node's network, by the node's number.
+    pub(crate) host_pods: FxHashMap<u32, Vec<PodId>>,
+    /// The pods without a known address, and the blocks that hold them.
+    pub(crate) unplaced: FxHashSet<PodId>,
+    pub(crate) unplaced_in: Unplaced,
+    pub(crate) owners: FxHashMap<IpAddr, Owner>,
+    /// Those who would own an address if its owner did not.
+    pub(crate) outdone: FxHashMap<IpAddr, Vec<Owner>>,
+    /// The addresses that have an owner, in order.
+    pub(crate) owned: BTreeSet<IpAddr>,
+    pub(crate) names: BTreeMap<String, Vec<IpAddr>>,
+    pub(crate) pod_cidrs: Vec<IpNet>,
+    pub(crate) policies: Policies,
+    pub(crate) matchers: Matchers,
+    pub(crate) index: Index,
+    /// By group.
+    pub(crate) groups: Vec<Option<Group>>,
+    pub(crate) sets: Sets,
+    pub(crate) signatures: Interner<[PeerId]>,
+    pub(crate) named: Interner<[NamedPort]>,
+    /// The port names that egress rules use, and how many policies do.
+    pub(crate) egress_names: FxHashMap<String, u32>,
+    pub(crate) space: AddressSpace,
 }
 
-/// A compiled [`World`].
-#[derive(Debug)]
-pub struct Engine {
-    pub(crate) world: World,
-    pub(crate) index: Index,
-    pub(crate) places: Vec<Place>,
-    /// By pod, the number of the node that it runs on.
-    pub(crate) pods_node: Vec<Option<u32>>,
-    pub(crate) ends: FxHashMap<IpAddr, Owner>,
-    pub(crate) rules: Vec<RuleRef>,
-    pub(crate) peers: Vec<DistinctPeer>,
-    pub(crate) sets: Vec<PolicySet>,
-    pub(crate) signatures: Vec<Box<[PeerId]>>,
-    pub(crate) named: Vec<Box<[NamedPort]>>,
-    pub(crate) groups: Vec<Group>,
-    pub(crate) space: AddressSpace,
+/// The blocks that hold pods without a known address, each list sorted.
+#[derive(Debug, Clone, Default, PartialEq, Eq)]
+pub(crate) struct Unplaced {
+    /// Of a pod on its node's network: those that hold everybody.
+    pub(crate) host: Vec<PeerId>,
+    /// Of other pods.
+    pub(crate) pods: Vec<PeerId>,
+    /// Whether blocks or ranges have changed since.
+    pub(crate) is_stale: bool,
 }
 
 /// A pod's place in the compiled world.
@@ -95,36 +116,33 @@ pub struct Engine {
 pub(crate) struct Place {
     /// `None` for pods on their node's network.
     pub(crate) group: Option<GroupId>,
-    /// The blocks that hold the pod by any of its addresses.
+    /// The peers that hold the pod by any of its addresses.
     pub(crate) class: ClassId,
+    /// The number of the node that it runs on.
+    pub(crate) node: Option<u32>,
+}
+
+impl Place {
+    pub(crate) const NOWHERE: Place = Place { group: None, class: ClassId::NONE, node: None };
 }
 
 /// Whose an address is.
-#[derive(Debug, Clone, Copy)]
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(crate) enum Owner {
     Pod(PodId),
     Node(u32),
 }
 
 /// What is compiled once for all pods of a group.
-#[derive(Debug, Clone, Copy)]
+#[derive(Debug, Clone, Default)]
 pub(crate) struct Group {
-    pub(crate) ingress: Option<SetId>,
-    pub(crate) egress: Option<SetId>,
+    pub(crate) pods: Vec<PodId>,
+    /// The selectors that match it, sorted between updates.
+    pub(crate) matchers: Vec<PeerId>,
+    /// By direction.
+    pub(crate) sets: [Option<SetId>; 2],
     pub(crate) signature: SignatureId,
     pub(crate) named: NamedId,
-}
-
-/// The rules of a policy set, by the peers that they name.
-#[derive(Debug)]
-pub(crate) struct PolicySet {
-    pub(crate) direction: Direction,
-    pub(crate) policies: Vec<u32>,
-    /// What the named ports of ingress rules mean on the pods of this set.
-    pub(crate) named: NamedId,
-    /// Rules for everybody.
-    pub(crate) any: Vec<RuleId>,
-    pub(crate) by_peer: FxHashMap<PeerId, Vec<RuleId>>,
 }
 
 /// An end of a question, found in the world.
@@ -135,15 +153,128 @@ struct Found {
     class: ClassId,
 }
 
+/// All that a port map follows from: equal where the same rules are asked in the same order.
+#[derive(Debug, Clone, PartialEq, Eq, Hash)]
+pub(crate) struct Matching {
+    /// By tier.
+    rules: [Vec<RuleRef>; 3],
+    isolated: bool,
+    named: NamedId,
+}
+
 impl Engine {
-    /// Compiles a world.
+    /// Compiles a world. Pods are numbered in its order.
     pub fn new(world: World) -> Engine {
-        crate::compile::compile(world)
+        let mut engine = Engine::empty();
+        let networks = world.policies.into_iter().map(Policy::Network);
+        let policies = networks.chain(world.cluster_policies.into_iter().map(Policy::Cluster));
+        let changes = [Change::SetPodCidrs(world.pod_cidrs)].into_iter();
+        let changes = changes
+            .chain(world.namespaces.into_iter().map(Change::SetNamespace))
+            .chain(world.nodes.into_iter().map(Change::SetNode))
+            .chain(world.names.into_iter().map(Change::SetName))
+            .chain(world.pods.into_iter().map(Change::AddPod))
+            .chain(policies.map(Change::SetPolicy));
+        engine.apply(changes);
+        engine
     }
 
-    /// What was compiled.
-    pub fn world(&self) -> &World {
-        &self.world
+    fn empty() -> Engine {
+        let mut signatures: Interner<[PeerId]> = Interner::default();
+        let mut named: Interner<[NamedPort]> = Interner::default();
+        // Number 0 of each, for good.
+        signatures.hold(&[], |s: &[PeerId]| s.into());
+        named.hold(&[], |n: &[NamedPort]| n.into());
+        Engine {
+            pods: Slots::default(),
+            places: Vec::new(),
+            nodes: BTreeMap::new(),
+            node_numbers: Interner::default(),
+            host_pods: FxHashMap::default(),
+            unplaced: FxHashSet::default(),
+            unplaced_in: Unplaced::default(),
+            owners: FxHashMap::default(),
+            outdone: FxHashMap::default(),
+            owned: BTreeSet::new(),
+            names: BTreeMap::new(),
+            pod_cidrs: Vec::new(),
+            policies: Policies::default(),
+            matchers: Matchers::default(),
+            index: Index::default(),
+            groups: Vec::new(),
+            sets: Sets::default(),
+            signatures,
+            named,
+            egress_names: FxHashMap::default(),
+            space: AddressSpace::default(),
+        }
+    }
+
+    /// Changes the world, and says what that changes in the answers. It costs what it changes; several changes at once
+    /// cost less than one by one.
+    pub fn apply(&mut self, changes: impl IntoIterator<Item = Change>) -> Delta {
+        crate::update::apply(self, changes)
+    }
+
+    /// The world as it is now. Of an engine that was not changed, the pods are in the order in which they were given.
+    pub fn to_world(&self) -> World {
+        let mut world = World { pod_cidrs: self.pod_cidrs.clone(), ..World::default() };
+        let declared = self.index.declared();
+        world.namespaces =
+            declared.map(|(name, labels)| Namespace { name: name.to_owned(), labels: labels.clone() }).collect();
+        world.namespaces.sort_by(|a, b| a.name.cmp(&b.name));
+        world.nodes = self.nodes.values().cloned().collect();
+        world.pods = self.pods.iter().map(|(_, pod)| pod.clone()).collect();
+        let names = self.names.iter();
+        world.names =
+            names.map(|(n, a)| ResolvedName { name: n.clone(), addresses: a.clone() }).collect();
+        for (_, policy) in self.policies.iter() {
+            match policy {
+                Policy::Network(policy) => world.policies.push(policy.clone()),
+                Policy::Cluster(policy) => world.cluster_policies.push(policy.clone()),
+            }
+        }
+        world
+    }
+
+    /// The pods, in the order of their numbers.
+    pub fn pods(&self) -> impl Iterator<Item = (PodId, &Pod)> {
+        self.pods.iter().map(|(id, pod)| (PodId(id), pod))
+    }
+
+    /// The pod of a number, if there is one.
+    pub fn pod(&self, id: PodId) -> Option<&Pod> {
+        self.pods.get(id.0)
+    }
+
+    /// How many pods there are.
+    pub fn pod_count(&self) -> usize {
+        self.pods.len()
+    }
+
+    /// The nodes, by name.
+    pub fn nodes(&self) -> impl Iterator<Item = &Node> {
+        self.nodes.values()
+    }
+
+    /// The policies, in the order of their numbers.
+    pub fn policies(&self) -> impl Iterator<Item = (PolicyId, &Policy)> {
+        self.policies.iter()
+    }
+
+    /// The policy of a number, if there is one.
+    pub fn policy(&self, id: PolicyId) -> Option<&Policy> {
+        self.policies.get(id).map(|c| &c.policy)
+    }
+
+    /// The policy of a name.
+    pub fn find_policy(&self, key: &PolicyKey) -> Option<PolicyId> {
+        self.policies.find(key)
+    }
+
+    /// Where pods without a known address live, as far as that is known.
+    pub fn pod_cidrs(&self) -> &[IpNet] {
+        &self.pod_cidrs
     }
 
     /// Whether a connection may be made, and why. Between ends with addresses of both families it may if it may in
@@ -188,14 +319,25 @@ impl Engine {
             End::Address(address) => return vec![address],
         };
         let Some(pod) = self.pod(id) else { return Vec::new() };
-        let mut addresses = crate::compile::pod_addresses(&self.world, pod);
-        addresses.retain(|address| match self.ends.get(address) {
+        let mut addresses = self.addresses_of(pod);
+        addresses.retain(|address| match self.owners.get(address) {
             Some(Owner::Pod(owner)) => *owner == id || pod.host_network,
             Some(Owner::Node(node)) => pod.host_network && self.node_of(id) == Some(*node),
             None => false,
         });
         addresses.sort_unstable();
         addresses.dedup();
+        addresses
+    }
+
+    /// A pod's own addresses; for one on its node's network the node's too.
+    pub(crate) fn addresses_of(&self, pod: &Pod) -> Vec<IpAddr> {
+        let mut addresses = pod.addresses.clone();
+        if pod.host_network
+            && let Some(node) = pod.node.as_ref().and_then(|name| self.nodes.get(name))
+        {
+            addresses.extend(&node.addresses);
+        }
         addresses
     }
 
@@ -210,34 +352,35 @@ impl Engine {
 
     /// The pod whose address this is, unless it is on its node's network.
     pub fn pod_at(&self, address: IpAddr) -> Option<PodId> {
-        match self.ends.get(&address)? {
+        match self.owners.get(&address)? {
             Owner::Pod(pod) => Some(*pod),
             Owner::Node(_) => None,
         }
     }
 
-    /// The policies that isolate a pod in a direction; `None` where it is open.
+    /// The policies that hold a pod in a direction; `None` where none does, so that everything is allowed.
     pub fn policy_set(&self, pod: PodId, direction: Direction) -> Option<SetId> {
-        let group = self.groups.get(self.place(pod).group?.0 as usize)?;
-        match direction {
-            Direction::Ingress => group.ingress,
-            Direction::Egress => group.egress,
-        }
+        self.group(self.place(pod).group?)?.sets.get(direction.place()).copied().flatten()
     }
 
-    /// The policies of a set, as places in [`World::policies`], sorted by namespace and name.
-    pub fn policies(&self, set: SetId) -> &[u32] {
-        self.sets.get(set.0 as usize).map_or(&[], |s| &s.policies)
+    /// The NetworkPolicies that isolate a pod in a direction, sorted by namespace and name.
+    pub fn isolating(&self, pod: PodId, direction: Direction) -> &[PolicyId] {
+        self.policy_set(pod, direction).map_or(&[], |set| self.sets.policies(set, Tier::NetworkPolicy))
+    }
+
+    /// The policies of a set in one tier, in the order in which they are asked.
+    pub fn set_policies(&self, set: SetId, tier: Tier) -> &[PolicyId] {
+        self.sets.policies(set, tier)
     }
 
     /// The direction of a set.
     pub fn direction(&self, set: SetId) -> Direction {
-        self.sets.get(set.0 as usize).map_or(Direction::Ingress, |s| s.direction)
+        self.sets.get(set).map_or(Direction::Ingress, |s| s.direction)
     }
 
     /// What the named ports of a set's rules mean on its own pods; empty for egress.
     pub fn set_named_ports(&self, set: SetId) -> &[NamedPort] {
-        self.sets.get(set.0 as usize).map_or(&[], |s| self.named_ports(s.named))
+        self.sets.get(set).map_or(&[], |s| self.named_ports(s.named))
     }
 
     /// What policies can tell of an end.
@@ -252,89 +395,122 @@ impl Engine {
 
     /// The distinct peers that an identity is matched by, and the named ports that a rule can reach on it.
     pub fn describe(&self, identity: Identity) -> (impl Iterator<Item = &DistinctPeer>, &[NamedPort]) {
-        let peers = self.peers_of(identity).filter_map(|p| self.peers.get(p.0 as usize));
+        let peers = self.peers_of(identity).filter_map(|p| self.matchers.get(p));
         (peers, self.named_ports(identity.named))
     }
 
-    /// The address space as blocks divide it.
+    /// The address space as address peers divide it.
     pub fn address_space(&self) -> &AddressSpace {
         &self.space
     }
 
-    /// The rule of a number.
-    pub fn rule_ref(&self, rule: RuleId) -> Option<RuleRef> {
-        self.rules.get(rule.0 as usize).copied()
-    }
-
     /// What is decided between the pods of a policy set and an identity.
     pub fn port_map(&self, set: SetId, identity: Identity) -> PortMap {
-        let (rules, named) = self.matching(set, identity);
-        self.paint(&rules, named)
+        self.paint(&self.matching(set, identity))
     }
 
     /// All that a port map follows from: the rules of a set that an identity meets, in the order in which they are
     /// asked, each once, and what their named ports mean there.
-    pub(crate) fn matching(&self, set: SetId, identity: Identity) -> (Vec<RuleId>, NamedId) {
-        let Some(set) = self.sets.get(set.0 as usize) else { return (Vec::new(), NamedId(0)) };
-        let named = match set.direction {
-            Direction::Ingress => set.named,
-            Direction::Egress => identity.named,
+    pub(crate) fn matching(&self, set: SetId, identity: Identity) -> Matching {
+        let Some(set) = self.sets.get(set) else {
+            return Matching { rules: Default::default(), isolated: true, named: NamedId(0) };
         };
-        (self.matching_rules(set, identity), named)
+        let mut places = Vec::new();
+        let mut rules = |tier| match set.list(tier) {
+            Some(list) => self.sets.matching(list, self.peers_of(identity), &mut places).collect(),
+            None => Vec::new(),
+        };
+        Matching {
+            rules: Tier::WITH_POLICIES.map(&mut rules),
+            isolated: set.list(Tier::NetworkPolicy).is_some(),
+            named: self.receiving_ports(set, identity),
+        }
     }
 
-    /// The port map of rules: each decides what none before it has decided, and what none decides is denied.
-    pub(crate) fn paint(&self, rules: &[RuleId], named: NamedId) -> PortMap {
-        let named = self.named_ports(named);
+    /// The port map that follows: each rule decides what none before it has decided.
+    pub(crate) fn paint(&self, matching: &Matching) -> PortMap {
         let mut painter = Painter::default();
-        for id in rules {
-            if let Some(rule) = self.rule(*id) {
-                painter.paint(&rule.ports, named, Decision { allow: true, rule: Some(*id) });
-                if painter.is_full() {
-                    break;
-                }
+        let [admin, network, baseline] = matching.rules.each_ref().map(|rules| rules.iter().copied());
+        self.put([admin, network, baseline], matching.isolated, matching.named, &mut painter);
+        painter.finish(Decision::OPEN)
+    }
+
+    /// Puts the rules of all tiers to a canvas. This is what policies mean: cluster-wide ones of the Admin tier in their
+    /// order, then NetworkPolicies, which have the last word where they isolate, then the Baseline tier.
+    fn put(
+        &self,
+        [admin, network, baseline]: [impl Iterator<Item = RuleRef>; 3],
+        isolated: bool,
+        named: NamedId,
+        canvas: &mut impl Canvas,
+    ) {
+        let named = self.named_ports(named);
+        self.put_tier(admin, named, canvas);
+        canvas.end_tier();
+        if isolated {
+            self.put_tier(network, named, canvas);
+            canvas.rest(Decision::ISOLATED);
+        } else {
+            self.put_tier(baseline, named, canvas);
+            canvas.end_tier();
+        }
+    }
+
+    fn put_tier(&self, rules: impl Iterator<Item = RuleRef>, named: &[NamedPort], canvas: &mut impl Canvas) {
+        for rule in rules {
+            if canvas.is_full() {
+                return;
+            }
+            let direction = if rule.egress { Direction::Egress } else { Direction::Ingress };
+            let effect = self.policies.get(rule.policy).and_then(|c| c.effect(direction, rule.rule));
+            if let Some((action, ports)) = effect {
+                canvas.put(rule, action, ports, named);
             }
         }
-        painter.finish(Decision::ISOLATED)
     }
 
-    /// The peers that the rules of a set name.
+    /// The peers that the rules of a set name, some of them twice.
     pub(crate) fn peers_named(&self, set: SetId) -> impl Iterator<Item = PeerId> {
-        self.sets.get(set.0 as usize).into_iter().flat_map(|s| s.by_peer.keys().copied())
+        self.sets.peers_named(set)
     }
 
     /// Whether a set treats an identity as it treats [`Identity::NOBODY`]: none of its rules names the one and not the
     /// other.
     pub fn is_nobody_to(&self, set: SetId, identity: Identity) -> bool {
-        self.sets.get(set.0 as usize).is_none_or(|set| {
+        self.sets.get(set).is_none_or(|set| {
             (set.direction == Direction::Ingress || identity.named == NamedId(0))
-                && !self.peers_of(identity).any(|peer| set.by_peer.contains_key(&peer))
+                && !self.peers_of(identity).any(|peer| self.sets.names_peer(set, peer))
         })
     }
 
-    /// Every distinct peer of all policies, and for each how many groups of pods it matches.
-    pub fn peer_matches(&self) -> (&[DistinctPeer], Vec<usize>) {
-        let mut counts = vec![0; self.peers.len()];
-        for group in &self.groups {
-            for peer in self.signatures.get(group.signature.0 as usize).into_iter().flatten() {
-                if let Some(count) = counts.get_mut(peer.0 as usize) {
-                    *count += 1;
-                }
+    /// Every distinct matcher of all policies, and for each how many groups of pods it matches.
+    pub fn peer_matches(&self) -> Vec<(&DistinctPeer, usize)> {
+        let mut counts: FxHashMap<PeerId, usize> = FxHashMap::default();
+        for group in self.groups.iter().flatten() {
+            for peer in self.signatures.get(group.signature.0).unwrap_or_default() {
+                *counts.entry(*peer).or_default() += 1;
             }
         }
-        (&self.peers, counts)
+        let peers = self.matchers.iter().filter(|(id, _)| self.matchers.is_peer(*id));
+        peers.map(|(id, peer)| (peer, counts.get(&id).copied().unwrap_or_default())).collect()
     }
 
-    /// The rule that a reference names.
-    pub fn resolve(&self, rule: RuleRef) -> Option<(&NetworkPolicy, &Rule)> {
-        let policy = self.world.policies.get(rule.policy as usize)?;
-        let rules = if rule.egress { policy.egress.as_ref() } else { policy.ingress.as_ref() };
-        Some((policy, rules?.get(rule.rule as usize)?))
+    /// The tier in which a rule is asked.
+    pub fn rule_tier(&self, rule: RuleRef) -> Tier {
+        let direction = if rule.egress { Direction::Egress } else { Direction::Ingress };
+        self.policies.get(rule.policy).and_then(|c| c.tier(direction)).unwrap_or(Tier::Default)
     }
 
-    /// The pod of a number, if there is one.
-    pub fn pod(&self, id: PodId) -> Option<&Pod> {
-        self.world.pods.get(id.0 as usize)
+    /// Where a rule is written; the policy's place where the rule's own is not known.
+    pub fn rule_source(&self, rule: RuleRef) -> Option<&Source> {
+        let direction = if rule.egress { Direction::Egress } else { Direction::Ingress };
+        let policy = self.policy(rule.policy)?;
+        let place = rule.rule as usize;
+        let own = match policy {
+            Policy::Network(policy) => network_rules(policy, direction)?.get(place)?.source.as_ref(),
+            Policy::Cluster(policy) => cluster_rules(policy, direction).get(place)?.source.as_ref(),
+        };
+        own.or(policy.source())
     }
 
     /// The labels of a namespace, the automatic one among them.
@@ -344,15 +520,15 @@ impl Engine {
         known.unwrap_or_else(|| Labels::from([(NAMESPACE_NAME_LABEL.to_owned(), name.to_owned())]))
     }
 
-    /// Whether a block holds an end, as far as its addresses are known.
-    pub(crate) fn in_block(&self, block: &IpBlock, end: End) -> bool {
-        let class = self.find(end).class;
-        let blocks = self.space.blocks(class).iter().filter_map(|p| self.peers.get(p.0 as usize));
-        blocks.into_iter().any(|p| matches!(p, DistinctPeer::Block(b) if b == block))
+    /// Whether a namespace is declared, and not only named by what is in it.
+    pub fn is_declared(&self, namespace: &str) -> bool {
+        self.index.is_declared(namespace)
     }
 
-    fn rule(&self, id: RuleId) -> Option<&Rule> {
-        Some(self.resolve(self.rule_ref(id)?)?.1)
+    /// Whether an address peer that is in force holds an end.
+    pub(crate) fn holds(&self, end: End, is_meant: impl Fn(&DistinctPeer) -> bool) -> bool {
+        let class = self.find(end).class;
+        self.space.peers(class).iter().filter_map(|p| self.matchers.get(*p)).any(is_meant)
     }
 
     fn egress_side(&self, from: Found, to: Found, traffic: Traffic) -> Side {
@@ -373,24 +549,45 @@ impl Engine {
         own_node: bool,
         traffic: Traffic,
     ) -> Side {
-        let Some(pod) = subject.pod else {
-            return Side { allowed: true, isolated: false, because: Because::NoSubject };
+        let open = |isolated, because| Side { allowed: true, isolated, because, passed: Vec::new() };
+        let Some(pod) = subject.pod else { return open(false, Because::NoSubject) };
+        let Some((id, set)) = self.policy_set(pod, direction).and_then(|id| Some((id, self.sets.get(id)?)))
+        else {
+            let because = match (itself, own_node) {
+                (true, _) => Because::Itself,
+                (false, true) => Because::OwnNode,
+                (false, false) => Because::NotIsolated,
+            };
+            return open(false, because);
         };
-        let set = self.policy_set(pod, direction);
-        let isolated = set.is_some();
-        let (allowed, because) = match set {
-            _ if itself => (true, Because::Itself),
-            _ if own_node => (true, Because::OwnNode),
-            None => (true, Because::NotIsolated),
-            Some(set) => {
-                let decision = self.port_map(set, self.found_identity(other)).decide(traffic);
-                match decision.rule.and_then(|id| self.rule_ref(id)) {
-                    Some(rule) => (decision.allow, Because::Rule(rule)),
-                    None => (decision.allow, Because::NoRule(self.policies(set).to_vec())),
-                }
-            }
+        let isolated = set.list(Tier::NetworkPolicy).is_some();
+        if itself {
+            return open(isolated, Because::Itself);
+        }
+        if own_node {
+            return open(isolated, Because::OwnNode);
+        }
+        let identity = self.found_identity(other);
+        let matching = self.matching(id, identity);
+        let mut point = Point::new(traffic);
+        let [admin, network, baseline] = matching.rules.each_ref().map(|rules| rules.iter().copied());
+        self.put([admin, network, baseline], isolated, matching.named, &mut point);
+        point.rest(Decision::OPEN);
+        let decision = point.decision.unwrap_or(Decision::ISOLATED);
+        let because = match decision.rule {
+            Some(rule) => Because::Rule(rule),
+            None if decision.allow => Because::NotIsolated,
+            None => Because::NoRule(self.sets.policies(id, Tier::NetworkPolicy).to_vec()),
         };
-        Side { allowed, isolated, because }
+        Side { allowed: decision.allow, isolated, because, passed: point.passed }
+    }
+
+    /// The ports with a name of the pods that receive, as far as the rules of a set can use them.
+    fn receiving_ports(&self, set: &SetKey, identity: Identity) -> NamedId {
+        match set.direction {
+            Direction::Ingress => set.named,
+            Direction::Egress => identity.named,
+        }
     }
 
     fn found_own_node(&self, from: Found, to: Found) -> bool {
@@ -400,11 +597,17 @@ impl Engine {
     fn find(&self, end: End) -> Found {
         let owner = match end {
             End::Pod(pod) => Some(Owner::Pod(pod)),
-            End::Address(address) => self.ends.get(&address).copied(),
+            End::Address(address) => self.owners.get(&address).copied(),
         };
-        let class = match end {
-            End::Pod(pod) => self.place(pod).class,
-            End::Address(address) => self.space.class(address),
+        let class = match (end, owner) {
+            (End::Pod(pod), _) => self.place(pod).class,
+            // A pod of one address is classed by that.
+            (End::Address(_), Some(Owner::Pod(pod)))
+                if self.pod(pod).is_some_and(|p| p.addresses.len() == 1 && !p.host_network) =>
+            {
+                self.place(pod).class
+            }
+            (End::Address(address), _) => self.space.class(address),
         };
         match owner {
             Some(Owner::Pod(pod)) if self.place(pod).group.is_some() => {
@@ -417,40 +620,31 @@ impl Engine {
     }
 
     fn node_of(&self, pod: PodId) -> Option<u32> {
-        self.pods_node.get(pod.0 as usize).copied().flatten()
+        self.place(pod).node
     }
 
     fn found_identity(&self, found: Found) -> Identity {
-        let group = found.pod.and_then(|p| self.place(p).group).and_then(|g| self.groups.get(g.0 as usize));
+        let group = found.pod.and_then(|p| self.place(p).group).and_then(|g| self.group(g));
         match group {
             Some(group) => Identity { signature: group.signature, class: found.class, named: group.named },
             None => self.class_identity(found.class),
         }
     }
 
-    fn place(&self, pod: PodId) -> Place {
-        self.places.get(pod.0 as usize).copied().unwrap_or(Place { group: None, class: ClassId::NONE })
+    pub(crate) fn group(&self, id: GroupId) -> Option<&Group> {
+        self.groups.get(id.0 as usize)?.as_ref()
+    }
+
+    pub(crate) fn place(&self, pod: PodId) -> Place {
+        self.places.get(pod.0 as usize).copied().unwrap_or(Place::NOWHERE)
     }
 
     fn named_ports(&self, id: NamedId) -> &[NamedPort] {
-        self.named.get(id.0 as usize).map_or(&[], |n| n)
+        self.named.get(id.0).unwrap_or_default()
     }
 
     pub(crate) fn peers_of(&self, identity: Identity) -> impl Iterator<Item = PeerId> {
-        let selectors = self.signatures.get(identity.signature.0 as usize).map_or(&[][..], |s| s);
-        selectors.iter().chain(self.space.blocks(identity.class)).copied()
-    }
-
-    /// The rules of a set that an identity meets, in the order in which they are asked, each once.
-    fn matching_rules(&self, set: &PolicySet, identity: Identity) -> Vec<RuleId> {
-        let mut rules = set.any.clone();
-        for peer in self.peers_of(identity) {
-            if let Some(more) = set.by_peer.get(&peer) {
-                rules.extend(more);
-            }
-        }
-        rules.sort_unstable();
-        rules.dedup();
-        rules
+        let selectors = self.signatures.get(identity.signature.0).unwrap_or_default();
+        selectors.iter().chain(self.space.peers(identity.class)).copied()
     }
 }

@@ -9,28 +9,35 @@
 //! `policy.networking.k8s.io/v1alpha2` ClusterNetworkPolicy.
 
 pub mod addresses;
+pub mod change;
 pub mod cluster;
-mod compile;
 pub mod engine;
 mod index;
+mod matchers;
 pub mod misses;
 pub mod model;
+mod policies;
 pub mod portmap;
 pub mod reach;
+mod slots;
+mod update;
 pub mod verdict;
 
-pub use addresses::{AddressRange, AddressSpace, ClassId, PeerId};
+pub use addresses::{AddressRange, AddressSpace, ClassId};
+pub use change::{Change, Delta};
 pub use cluster::{
     Action, ClusterMatch, ClusterPeer, ClusterPolicy, ClusterPolicyKind, ClusterPolicyName, ClusterRule,
     ClusterTier, DomainPattern, InForce, PodsAcross,
 };
-pub use engine::{DistinctPeer, End, Engine, Identity, SetId};
+pub use engine::{End, Engine, Identity};
+pub use matchers::{DistinctPeer, PeerId};
 pub use misses::{Difference, NearMiss};
 pub use model::{
     IpBlock, Label, LabelSelector, Labels, NamedPort, Namespace, NamespaceScope, NetworkPolicy, Node, Peer,
-    Peers, Pod, PodId, Policy, PolicyKey, PolicyName, PortMatch, PortRange, PortRef, Ports, Protocol,
+    Peers, Pod, PodId, Policy, PolicyId, PolicyKey, PolicyName, PortMatch, PortRange, PortRef, Ports, Protocol,
     Requirement, ResolvedName, Rule, RuleRef, Source, Traffic, Workload, World,
 };
-pub use portmap::{Decision, PortMap, PortSet, RuleId, Span};
+pub use policies::SetId;
+pub use portmap::{Decision, PortMap, PortSet, Span};
 pub use reach::{Connection, Reach, ReachEnd};
-pub use verdict::{Because, Direction, Side, Verdict};
+pub use verdict::{Because, Direction, Side, Tier, Verdict};

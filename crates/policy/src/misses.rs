@@ -1,9 +1,10 @@
 //! Near misses: for a denial, the rules that would have allowed it but for something, and for what.
 
+use crate::cluster::{Action, DomainPattern};
 use crate::engine::{End, Engine};
+use crate::matchers::{DistinctPeer, PeerId};
 use crate::model::{
-    IpBlock, LabelSelector, Labels, NamespaceScope, Peer, Peers, Pod, PortMatch, PortRef, Ports, Requirement,
-    RuleRef, Traffic,
+    IpBlock, LabelSelector, Labels, NamedPort, Pod, PolicyId, PortMatch, Ports, Requirement, RuleRef, Traffic,
 };
 use crate::verdict::{Because, Direction};
 
@@ -48,24 +49,43 @@ pub enum Difference {
         /// The block.
         wants: IpBlock,
     },
+    /// The other end is no node's address with such labels.
+    Node {
+        /// What the rule asks of the node.
+        wants: LabelSelector,
+    },
+    /// The other end is no address that the name is known to lead to.
+    Domain {
+        /// The name.
+        wants: DomainPattern,
+    },
     /// The rule selects pods; the other end is an address, or a pod on its node's network.
     NotAPod,
 }
 
 impl Engine {
-    /// For the side that denies, its rules from the nearest miss to the farthest. Empty where the side allows, or has
-    /// no rule at all.
+    /// For the side that denies, the rules that would have allowed the connection, from the nearest miss to the
+    /// farthest. Empty where the side allows, or has no rule that could.
     pub fn near_misses(&self, from: End, to: End, traffic: Traffic, direction: Direction) -> Vec<NearMiss> {
         let (from, to) = self.deciding_route(from, to, traffic);
         let verdict = self.verdict(from, to, traffic);
-        let (side, other) = match direction {
-            Direction::Egress => (verdict.egress, to),
-            Direction::Ingress => (verdict.ingress, from),
+        let other = match direction {
+            Direction::Egress => to,
+            Direction::Ingress => from,
         };
-        let Because::NoRule(policies) = side.because else { return Vec::new() };
+        let side = verdict.side(direction);
+        let (policies, until) = match &side.because {
+            Because::NoRule(policies) => (policies.clone(), None),
+            // Of a tier with order, those that would have come before.
+            Because::Rule(rule) if !side.allowed => (self.asked_before(from, to, direction, *rule), Some(*rule)),
+            _ => return Vec::new(),
+        };
+        let receiver = self.selectable(to).map_or(&[][..], |pod| &pod.named_ports);
         let mut misses: Vec<NearMiss> = policies
             .into_iter()
-            .flat_map(|policy| self.policy_misses(policy, other, self.selectable(to), traffic, direction))
+            .flat_map(|policy| self.policy_misses(policy, other, receiver, traffic, direction))
+            .take_while(|miss| Some(miss.rule) != until)
+            .filter(|miss| !miss.differs.is_empty())
             .collect();
         misses.sort_by_key(|m| {
             (m.differs.len(), m.differs.iter().any(|d| !matches!(d, Difference::Ports { .. })))
@@ -73,58 +93,77 @@ impl Engine {
         misses
     }
 
+    /// The policies of the tier in which a rule decided, up to its own.
+    fn asked_before(&self, from: End, to: End, direction: Direction, rule: RuleRef) -> Vec<PolicyId> {
+        let subject = match direction {
+            Direction::Egress => from,
+            Direction::Ingress => to,
+        };
+        let pod = match subject {
+            End::Pod(pod) => Some(pod),
+            End::Address(address) => self.pod_at(address),
+        };
+        let Some(set) = pod.and_then(|pod| self.policy_set(pod, direction)) else { return Vec::new() };
+        let tier = self.rule_tier(rule);
+        let mut policies = self.set_policies(set, tier).to_vec();
+        let own = policies.iter().position(|p| *p == rule.policy);
+        policies.truncate(own.map_or(0, |at| at + 1));
+        policies
+    }
+
+    /// A policy's rules that let pass what they match, each with what keeps it from matching.
     fn policy_misses(
         &self,
-        place: u32,
+        id: PolicyId,
         other: End,
-        receiver: Option<&Pod>,
+        receiver: &[NamedPort],
         traffic: Traffic,
         direction: Direction,
     ) -> Vec<NearMiss> {
-        let Some(policy) = self.world().policies.get(place as usize) else { return Vec::new() };
-        let (egress, rules) = match direction {
-            Direction::Ingress => (false, &policy.ingress),
-            Direction::Egress => (true, &policy.egress),
-        };
-        let rules = rules.as_deref().unwrap_or_default().iter().zip(0u32..);
-        let misses = rules.map(|(rule, place_of_rule)| {
-            let mut differs = self.peers_differ(&rule.peers, &policy.name.namespace, other);
-            differs.extend(ports_differ(&rule.ports, receiver, traffic));
-            NearMiss { rule: RuleRef { policy: place, egress, rule: place_of_rule }, differs }
-        });
-        misses.filter(|m| !m.differs.is_empty()).collect()
-    }
-
-    fn peers_differ(&self, peers: &Peers, own: &str, other: End) -> Vec<Difference> {
-        let Peers::Of(peers) = peers else { return Vec::new() };
-        peers.iter().map(|peer| self.peer_differs(peer, own, other)).min_by_key(Vec::len).unwrap_or_default()
-    }
-
-    fn peer_differs(&self, peer: &Peer, own: &str, other: End) -> Vec<Difference> {
-        let (namespaces, pods) = match peer {
-            Peer::Block(block) => {
-                return if self.in_block(block, other) {
-                    Vec::new()
-                } else {
-                    vec![Difference::Address { wants: block.clone() }]
-                };
+        let Some(compiled) = self.policies.get(id) else { return Vec::new() };
+        let egress = direction == Direction::Egress;
+        let rules = compiled.peers.get(direction.place()).into_iter().flat_map(|rules| rules.iter());
+        let misses = (0u32..).zip(rules).map(|(place, peers)| {
+            let rule = RuleRef { policy: id, egress, rule: place };
+            let Some((Action::Accept, ports)) = compiled.effect(direction, place) else {
+                return NearMiss { rule, differs: Vec::new() };
+            };
+            let mut differs = peers.as_ref().map(|p| self.peers_differ(p, other)).unwrap_or_default();
+            if let Ports::Of(wants) = ports
+                && !ports.matches(traffic, receiver)
+            {
+                differs.push(Difference::Ports { wants: wants.clone() });
             }
-            Peer::Pods { namespaces, pods } => (namespaces, pods),
+            NearMiss { rule, differs }
+        });
+        misses.collect()
+    }
+
+    fn peers_differ(&self, peers: &[PeerId], other: End) -> Vec<Difference> {
+        let peers = peers.iter().filter_map(|id| self.matchers.get(*id));
+        peers.map(|peer| self.peer_differs(peer, other)).min_by_key(Vec::len).unwrap_or_default()
+    }
+
+    fn peer_differs(&self, peer: &DistinctPeer, other: End) -> Vec<Difference> {
+        let held = |difference: Difference| {
+            if self.holds(other, |p| p == peer) { Vec::new() } else { vec![difference] }
+        };
+        let (own, namespaces, pods) = match peer {
+            DistinctPeer::Block(block) => return held(Difference::Address { wants: block.clone() }),
+            DistinctPeer::Nodes(nodes) => return held(Difference::Node { wants: nodes.clone() }),
+            DistinctPeer::Domain(name) => return held(Difference::Domain { wants: name.clone() }),
+            DistinctPeer::PodsIn(own, pods) => (Some(own), None, pods),
+            DistinctPeer::PodsAcross(across) => (None, Some(&across.namespaces), &across.pods),
         };
         let Some(pod) = self.selectable(other) else { return vec![Difference::NotAPod] };
         let mut differs = Vec::new();
-        match namespaces {
-            NamespaceScope::Own if pod.namespace != own => {
-                differs.push(Difference::OwnNamespace { wants: own.to_owned() });
-            }
-            NamespaceScope::Own => {}
-            NamespaceScope::Matching(selector) => {
-                let labels = self.namespace_labels(&pod.namespace);
-                differs.extend(missing(selector, &labels, |wants, has| Difference::NamespaceLabel {
-                    wants,
-                    has,
-                }));
-            }
+        if let Some(own) = own.filter(|own| **own != pod.namespace) {
+            differs.push(Difference::OwnNamespace { wants: own.clone() });
+        }
+        if let Some(selector) = namespaces {
+            let labels = self.namespace_labels(&pod.namespace);
+            differs
+                .extend(missing(selector, &labels, |wants, has| Difference::NamespaceLabel { wants, has }));
         }
         differs.extend(missing(pods, &pod.labels, |wants, has| Difference::PodLabel { wants, has }));
         differs
@@ -147,24 +186,4 @@ fn missing(
 ) -> Vec<Difference> {
     let unmet = selector.requirements().iter().filter(|r| !r.matches(labels));
     unmet.map(|r| difference(r.clone(), labels.get(r.key()).cloned())).collect()
-}
-
-fn ports_differ(ports: &Ports, receiver: Option<&Pod>, traffic: Traffic) -> Option<Difference> {
-    let Ports::Of(list) = ports else { return None };
-    let matches = |port: &PortMatch| match traffic {
-        Traffic::Other => false,
-        Traffic::Port(protocol, number) => {
-            port.protocol == protocol
-                && match &port.port {
-                    PortRef::All => true,
-                    PortRef::Range(range) => range.contains(number),
-                    PortRef::Named(name) => receiver.is_some_and(|pod| {
-                        pod.named_ports
-                            .iter()
-                            .any(|n| n.name == *name && n.protocol == protocol && n.port == number)
-                    }),
-                }
-        }
-    };
-    (!list.iter().any(matches)).then(|| Difference::Ports { wants: list.clone() })
 }

@@ -377,6 +377,31 @@ pub enum Ports {
     Of(Vec<PortMatch>),
 }
 
+impl Ports {
+    /// Whether this traffic is meant. `named` are the ports with a name of the pod that receives.
+    pub fn matches(&self, traffic: Traffic, named: &[NamedPort]) -> bool {
+        match self {
+            Ports::Any => true,
+            Ports::Of(ports) => ports.iter().any(|port| port.matches(traffic, named)),
+        }
+    }
+}
+
+impl PortMatch {
+    /// Whether this traffic is meant. `named` are the ports with a name of the pod that receives.
+    pub fn matches(&self, traffic: Traffic, named: &[NamedPort]) -> bool {
+        let Traffic::Port(protocol, number) = traffic else { return false };
+        protocol == self.protocol
+            && match &self.port {
+                PortRef::All => true,
+                PortRef::Range(range) => range.contains(number),
+                PortRef::Named(name) => {
+                    named.iter().any(|n| n.name == *name && n.protocol == protocol && n.port == number)
+                }
+            }
+    }
+}
+
 /// One entry of a rule's ports.
 #[derive(Debug, Clone, PartialEq, Eq, PartialOrd, Ord, Hash)]
 pub struct PortMatch {
@@ -533,6 +558,14 @@ impl Requirement {
         }
     }
 
+    /// The one label that an object must carry to meet it, if there is one such label.
+    pub(crate) fn only_label(&self) -> Option<(&str, &str)> {
+        let Requirement::In(key, values) = self else { return None };
+        let mut values = values.iter();
+        let (value, None) = (values.next()?, values.next()) else { return None };
+        Some((key, value))
+    }
+
     /// Whether an object with these labels meets it.
     pub fn matches(&self, labels: &Labels) -> bool {
         match self {
@@ -559,11 +592,15 @@ impl fmt::Display for Requirement {
     }
 }
 
-/// Which rule: the policy's place in [`World::policies`], the direction and the rule's place in it.
+/// A policy's number in an [`Engine`](crate::Engine).
+#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash)]
+pub struct PolicyId(pub(crate) u32);
+
+/// Which rule: the policy, the direction and the rule's place in it.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash)]
 pub struct RuleRef {
-    /// Index into [`World::policies`].
-    pub policy: u32,
+    /// The policy.
+    pub policy: PolicyId,
     /// Whether it is one of the policy's egress rules.
     pub egress: bool,
     /// Index into the policy's rules of that direction.

@@ -10,10 +10,11 @@ use std::rc::Rc;
 
 use rustc_hash::FxHashMap;
 
-use crate::engine::{End, Engine, Identity, NamedId, SetId};
-use crate::index::number;
+use crate::engine::{End, Engine, Identity, Matching};
 use crate::model::{PodId, Workload};
-use crate::portmap::{PortSet, RuleId};
+use crate::policies::SetId;
+use crate::portmap::PortSet;
+use crate::slots::number;
 use crate::verdict::Direction;
 
 /// Who may reach whom.
@@ -390,7 +391,7 @@ impl Rows {
 /// Port sets by the rules that they follow from: thousands of pairs share a few.
 struct PortSets<'e> {
     engine: &'e Engine,
-    by_rules: FxHashMap<(Vec<RuleId>, NamedId), PortSetId>,
+    by_rules: FxHashMap<Matching, PortSetId>,
     numbers: FxHashMap<PortSet, PortSetId>,
     sets: Vec<PortSet>,
 }
@@ -407,12 +408,11 @@ impl<'e> PortSets<'e> {
     }
 
     fn between(&mut self, set: SetId, identity: Identity) -> PortSetId {
-        let (rules, named) = self.engine.matching(set, identity);
-        let key = (rules, named);
+        let key = self.engine.matching(set, identity);
         if let Some(known) = self.by_rules.get(&key) {
             return *known;
         }
-        let ports = self.engine.paint(&key.0, named).allowed();
+        let ports = self.engine.paint(&key).allowed();
         let next = PortSetId(number(self.sets.len()));
         let id = *self.numbers.entry(ports.clone()).or_insert(next);
         if id == next {
@@ -425,9 +425,9 @@ impl<'e> PortSets<'e> {
 
 fn workload_ends(engine: &Engine) -> Vec<ReachEnd> {
     let mut by_workload: BTreeMap<(&str, &str, &str), Vec<PodId>> = BTreeMap::new();
-    for (i, pod) in engine.world().pods.iter().enumerate() {
+    for (id, pod) in engine.pods() {
         let key = (pod.namespace.as_str(), pod.workload.name.as_str(), pod.workload.kind.as_str());
-        by_workload.entry(key).or_default().push(PodId(number(i)));
+        by_workload.entry(key).or_default().push(id);
     }
     let mut ends = Vec::new();
     for ((namespace, name, kind), pods) in by_workload {
