@@ -28,9 +28,10 @@ fn check(enforcer: &Enforcer, engine: &Engine, seed: u64) {
 }
 
 fn engine(seed: u64, mutations: usize) -> Engine {
-    let mut made = world(seed, &Size::cluster());
+    let size = Size { cluster_policies: 0, names: false, ..Size::cluster() };
+    let mut made = world(seed, &size);
     let mut random = ringfence_oracle::random::Random::new(seed);
-    (0..mutations).for_each(|_| mutate(&mut made, &mut random));
+    (0..mutations).for_each(|_| mutate(&mut made, &size, &mut random));
     Engine::new(made)
 }
 

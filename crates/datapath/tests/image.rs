@@ -12,7 +12,7 @@ use ringfence_policy::{Engine, World};
 #[test]
 fn look_up_says_what_the_engine_says() {
     for seed in 0..1000 {
-        let world = world(5_000_000 + seed, &Size::cluster());
+        let world = world(5_000_000 + seed, &size());
         let engine = Engine::new(world);
         for node in 0..engine.world().nodes.len() {
             let image = Image::new(&engine, &node_view(engine.world(), node));
@@ -40,7 +40,7 @@ fn no_half_written_policy_is_ever_seen() {
     let mut steps = 0;
     for seed in 0..400 {
         let mut random = Random::new(seed);
-        let before = world(6_000_000 + seed, &Size::cluster());
+        let before = world(6_000_000 + seed, &size());
         let mut after = changed(&before, &mut random);
         come_and_go(&mut after, &mut random);
         move_one(&mut after, &mut random);
@@ -83,7 +83,7 @@ fn death_half_way_opens_nothing() {
     let mut deaths = 0;
     for seed in 0..150 {
         let mut random = Random::new(seed);
-        let first = world(7_000_000 + seed, &Size::cluster());
+        let first = world(7_000_000 + seed, &size());
         let second = changed(&first, &mut random);
         let mut third = changed(&second, &mut random);
         come_and_go(&mut third, &mut random);
@@ -137,7 +137,7 @@ fn death_half_way_opens_nothing() {
 #[test]
 fn an_equal_image_plans_nothing() {
     for seed in 0..50 {
-        let engine = Engine::new(world(8_000_000 + seed, &Size::cluster()));
+        let engine = Engine::new(world(8_000_000 + seed, &size()));
         if engine.world().nodes.is_empty() {
             continue;
         }
@@ -148,10 +148,14 @@ fn an_equal_image_plans_nothing() {
     }
 }
 
+fn size() -> Size {
+    Size { cluster_policies: 0, names: false, ..Size::cluster() }
+}
+
 fn changed(world: &World, random: &mut Random) -> World {
     let mut changed = world.clone();
     for _ in 0..=random.below(3) {
-        mutate(&mut changed, random);
+        mutate(&mut changed, &size(), random);
     }
     changed
 }

@@ -24,8 +24,9 @@ fn the_kernel_says_what_the_engine_says() {
     let Some(mut kernel) = support::load(&Options { flows: 1 << 12, ..Options::default() }) else { return };
     let mut planner = Planner::new();
     let mut asked = 0;
+    let size = Size { cluster_policies: 0, names: false, ..Size::cluster() };
     for seed in 0..WORLDS {
-        let engine = Engine::new(world(9_000_000 + seed, &Size::cluster()));
+        let engine = Engine::new(world(9_000_000 + seed, &size));
         let nodes = engine.world().nodes.len();
         if nodes == 0 {
             continue;

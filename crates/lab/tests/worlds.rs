@@ -29,7 +29,8 @@ fn real_packets_keep_the_engines_promises() {
     let (mut passed, mut dropped) = (0, 0);
     for seed in 0..WORLDS {
         let mut random = Random::new(seed);
-        let size = Size { pods: 9, policies: 9, nodes: 3, ..Size::manifests() };
+        let size =
+            Size { pods: 9, policies: 9, nodes: 3, cluster_policies: 0, names: false, ..Size::manifests() };
         let world = world(11_000_000 + seed, &size);
         let inventory = inventory(&world, &mut random);
         let dual_stack = seed % 2 == 0;
@@ -44,7 +45,7 @@ fn real_packets_keep_the_engines_promises() {
         // The world, then another one in its place, then none: each on top of the one before.
         let mut changed = world.clone();
         for _ in 0..3 {
-            mutate(&mut changed, &mut random);
+            mutate(&mut changed, &size, &mut random);
         }
         for policies in [&world.policies, &changed.policies, &Vec::new()] {
             let counts = round(seed, &lab, &inventory, policies, &mut enforcement);

@@ -6,7 +6,7 @@
 //! - [`spec`] reads the Markdown tests of the `specs` folder.
 //!
 //! Nothing here uses the real engine or shares code with it: of the model only the values are used, and even what a
-//! selector, an address block or a port range matches is decided again. Nothing here is fast, and nothing that runs
+//! selector, an address block, a port range or a domain name matches is decided again. Nothing here is fast, and nothing that runs
 //! in a cluster may depend on it.
 
 pub mod minimize;
@@ -18,3 +18,4 @@ pub mod strategies;
 pub mod worlds;
 
 mod matching;
+mod party;

@@ -1,4 +1,4 @@
-//! What selectors, address blocks and ports match, decided from their parts.
+//! What selectors, address blocks, ports and domain names match, decided from their parts.
 //!
 //! The model has methods for the same; they are not used here on purpose, so that a mistake in one of them is a
 //! disagreement between two engines and not a mistake that both make.
@@ -7,7 +7,7 @@ use std::net::IpAddr;
 
 use ipnet::IpNet;
 use ringfence_policy::model::{
-    IpBlock, LabelSelector, Labels, Pod, PortMatch, PortRef, Requirement, Traffic,
+    IpBlock, LabelSelector, Labels, Pod, PortMatch, PortRef, Ports, Requirement, Traffic,
 };
 
 /// Whether an object with these labels meets every requirement of the selector.
@@ -30,6 +30,11 @@ pub(crate) fn selects(selector: &LabelSelector, labels: &Labels) -> bool {
         }
     }
     true
+}
+
+/// Whether the selector asks nothing.
+pub(crate) fn is_everything(selector: &LabelSelector) -> bool {
+    selector.requirements().is_empty()
 }
 
 /// Whether the address is in the block and in none of its exceptions.
@@ -56,9 +61,16 @@ pub(crate) fn block_covers(block: &IpBlock, range: IpNet) -> bool {
     block_first <= first && last <= block_last && !touched
 }
 
-/// Whether one entry of a rule's ports matches. `receiver` is the pod whose container ports give names a meaning;
-/// `None` where the traffic goes to an address that is no pod's.
-pub(crate) fn port_matches(entry: &PortMatch, receiver: Option<&Pod>, traffic: Traffic) -> bool {
+/// Whether the ports of a rule match. `receiver` is the pod whose container ports give names a meaning; `None` where
+/// the traffic goes to an address that is no pod's.
+pub(crate) fn ports_match(ports: &Ports, receiver: Option<&Pod>, traffic: Traffic) -> bool {
+    match ports {
+        Ports::Any => true,
+        Ports::Of(entries) => entries.iter().any(|entry| port_matches(entry, receiver, traffic)),
+    }
+}
+
+fn port_matches(entry: &PortMatch, receiver: Option<&Pod>, traffic: Traffic) -> bool {
     let Traffic::Port(protocol, port) = traffic else { return false };
     if entry.protocol != protocol {
         return false;
@@ -74,6 +86,27 @@ pub(crate) fn port_matches(entry: &PortMatch, receiver: Option<&Pod>, traffic: T
             None => false,
         },
     }
+}
+
+/// Whether a domain pattern, as it is written, means this name: label for label, or, with a star in place of its first
+/// label, with one or more labels there. Neither case nor a final dot makes a difference.
+pub(crate) fn is_domain(pattern: &str, name: &str) -> bool {
+    let labels = |text: &str| -> Vec<String> {
+        let text = text.to_ascii_lowercase();
+        text.strip_suffix('.').unwrap_or(&text).split('.').map(str::to_owned).collect()
+    };
+    let (mut wanted, mut given) = (labels(pattern), labels(name));
+    if given.iter().any(String::is_empty) {
+        return false;
+    }
+    if wanted.first().is_some_and(|label| label == "*") {
+        wanted.remove(0);
+        if given.len() <= wanted.len() {
+            return false;
+        }
+        given.drain(..given.len() - wanted.len());
+    }
+    wanted == given
 }
 
 /// Whether the address belongs to the range. Families never mix.
@@ -102,4 +135,28 @@ pub(crate) fn number(address: IpAddr) -> u128 {
 /// Whether this is an IPv4 address. An IPv4 address written in IPv6 form is an IPv6 address.
 pub(crate) fn is_v4(address: IpAddr) -> bool {
     matches!(address, IpAddr::V4(_))
+}
+
+#[cfg(test)]
+mod tests {
+    use super::is_domain;
+
+    #[test]
+    fn a_star_is_one_label_or_more() {
+        for (pattern, name, expect) in [
+            ("example.com", "example.com", true),
+            ("Example.com.", "EXAMPLE.COM", true),
+            ("example.com", "example.com.", true),
+            ("example.com", "www.example.com", false),
+            ("www.example.com", "example.com", false),
+            ("*.example.com", "example.com", false),
+            ("*.example.com", "www.example.com", true),
+            ("*.example.com", "a.b.example.com", true),
+            ("*.example.com", ".example.com", false),
+            ("*.example.com", "my-example.com", false),
+            ("*.example.com", "example.com.org", false),
+        ] {
+            assert_eq!(is_domain(pattern, name), expect, "{pattern} {name}");
+        }
+    }
 }

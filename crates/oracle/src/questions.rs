@@ -5,12 +5,12 @@ use std::collections::BTreeSet;
 use std::net::{IpAddr, Ipv4Addr, Ipv6Addr};
 
 use ipnet::IpNet;
-use ringfence_policy::model::{
-    IpBlock, Peer, Peers, Pod, PodId, PortRef, Ports, Protocol, Rule, Traffic, World,
-};
+use ringfence_policy::cluster::{ClusterMatch, ClusterPeer};
+use ringfence_policy::model::{IpBlock, Peer, Peers, PodId, PortRef, Ports, Protocol, Rule, Traffic, World};
 
 use crate::matching::{bounds, is_v4};
 use crate::naive::End;
+use crate::party::addresses_of;
 use crate::random::Random;
 
 /// At most so many questions about one world; a random part where there would be more.
@@ -55,7 +55,7 @@ pub fn questions(world: &World, seed: u64) -> Vec<(End, End, Traffic)> {
 pub fn pod_ends(world: &World) -> Vec<End> {
     let mut ends = Vec::new();
     for (id, pod) in (0..).map(PodId).zip(&world.pods) {
-        let addresses = known_addresses(world, pod);
+        let addresses: BTreeSet<IpAddr> = addresses_of(world, pod).into_iter().collect();
         if addresses.is_empty() {
             ends.push(End::Pod(id));
         }
@@ -72,8 +72,9 @@ pub fn traffic(world: &World) -> Vec<Traffic> {
     for named in world.pods.iter().flat_map(|pod| &pod.named_ports) {
         add(named.port);
     }
-    for rule in rules(world) {
-        let Ports::Of(entries) = &rule.ports else { continue };
+    let of_cluster = cluster_matches(world).map(|matches| &matches.ports);
+    for ports in rules(world).map(|rule| &rule.ports).chain(of_cluster) {
+        let Ports::Of(entries) = ports else { continue };
         for entry in entries {
             if let PortRef::Range(range) = entry.port {
                 add(range.first());
@@ -85,8 +86,8 @@ pub fn traffic(world: &World) -> Vec<Traffic> {
     with_ports.chain([Traffic::Other]).collect()
 }
 
-/// The addresses that the world's blocks may tell apart: those of pods and nodes, and the first, the last and the
-/// neighbours of every block and exception.
+/// The addresses that the world's policies may tell apart: those of pods, of nodes and of names, and the first, the
+/// last and the neighbours of every block, exception and network.
 pub fn interesting_addresses(world: &World) -> BTreeSet<IpAddr> {
     let mut addresses = BTreeSet::from([
         IpAddr::V4(Ipv4Addr::new(203, 0, 113, 7)),
@@ -94,9 +95,15 @@ pub fn interesting_addresses(world: &World) -> BTreeSet<IpAddr> {
     ]);
     addresses.extend(world.nodes.iter().flat_map(|node| &node.addresses));
     addresses.extend(world.pods.iter().flat_map(|pod| &pod.addresses));
+    addresses.extend(world.names.iter().flat_map(|name| &name.addresses));
     for block in blocks(world) {
         for range in block.except().iter().copied().chain([block.cidr()]) {
             addresses.extend(edges(range));
+        }
+    }
+    for peer in cluster_matches(world).flat_map(|matches| &matches.peers) {
+        if let ClusterPeer::Network(network) = peer {
+            addresses.extend(edges(*network));
         }
     }
     for range in &world.pod_cidrs {
@@ -136,15 +143,6 @@ fn address_of(end: End) -> Option<IpAddr> {
     }
 }
 
-fn known_addresses(world: &World, pod: &Pod) -> BTreeSet<IpAddr> {
-    let mut addresses: BTreeSet<IpAddr> = pod.addresses.iter().copied().collect();
-    if pod.host_network {
-        let node = world.nodes.iter().filter(|node| pod.node.as_ref() == Some(&node.name));
-        addresses.extend(node.flat_map(|node| &node.addresses));
-    }
-    addresses
-}
-
 fn blocks(world: &World) -> impl Iterator<Item = &IpBlock> {
     rules(world)
         .filter_map(|rule| match &rule.peers {
@@ -160,6 +158,12 @@ fn blocks(world: &World) -> impl Iterator<Item = &IpBlock> {
 
 fn rules(world: &World) -> impl Iterator<Item = &Rule> {
     world.policies.iter().flat_map(|policy| [&policy.ingress, &policy.egress].into_iter().flatten().flatten())
+}
+
+/// What the rules of cluster-wide policies match, where it is known.
+fn cluster_matches(world: &World) -> impl Iterator<Item = &ClusterMatch> {
+    let rules = world.cluster_policies.iter().flat_map(|policy| policy.ingress.iter().chain(&policy.egress));
+    rules.filter_map(|rule| rule.matches.as_ref())
 }
 
 #[cfg(test)]

@@ -22,6 +22,11 @@ pub fn worlds(size: Size) -> impl Strategy<Value = World> {
                 rules.retain(|_| kept.next().unwrap_or(true));
             }
         }
+        world.cluster_policies.retain(|_| kept.next().unwrap_or(true));
+        for policy in &mut world.cluster_policies {
+            policy.ingress.retain(|_| kept.next().unwrap_or(true));
+            policy.egress.retain(|_| kept.next().unwrap_or(true));
+        }
         world
     })
 }

@@ -6,12 +6,12 @@
 use std::net::IpAddr;
 
 use ringfence_oracle::naive::{
-    Direction, End, allowed, egress_allowed, ingress_allowed, isolated, matching_rules,
+    Direction, End, RuleName, allowed, egress_allowed, ingress_allowed, isolated, isolating, matching_rules,
 };
 use ringfence_policy::model::NAMESPACE_NAME_LABEL;
 use ringfence_policy::{
     IpBlock, LabelSelector, Labels, NamedPort, Namespace, NamespaceScope, NetworkPolicy, Node, Peer, Peers,
-    Pod, PodId, PolicyName, PortMatch, PortRange, PortRef, Ports, Protocol, Requirement, Rule, RuleRef,
+    Pod, PodId, PolicyKey, PolicyName, PortMatch, PortRange, PortRef, Ports, Protocol, Requirement, Rule,
     Traffic, Workload, World,
 };
 
@@ -292,5 +292,7 @@ fn the_rules_that_match_are_named() {
         vec![on([(Protocol::Udp, PortRef::All)]), from([pods(NamespaceScope::Own, "app=client")]), from([])];
     let world = pair(ingress("a", "app=server", rules));
     let found = matching_rules(&world, Direction::Ingress, &CLIENT, &SERVER, HTTP);
-    assert_eq!(found, [RuleRef { policy: 0, egress: false, rule: 1 }]);
+    let name = PolicyName { namespace: "a".to_owned(), name: "policy".to_owned() };
+    assert_eq!(isolating(&world, PodId(1), Direction::Ingress), std::slice::from_ref(&name));
+    assert_eq!(found, [RuleName { policy: PolicyKey::Network(name), egress: false, rule: 1 }]);
 }

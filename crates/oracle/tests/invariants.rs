@@ -1,16 +1,16 @@
-//! What must hold of the naive engine on every world, whatever its policies say.
+//! What must hold of the naive engine on every world, whatever its policies say. What tiers add is in `tiers.rs`.
 
 use std::collections::BTreeSet;
 
 use proptest::prelude::{ProptestConfig, any, prop_assert, prop_assert_eq, proptest};
-use ringfence_oracle::naive::{self, Direction, End, allowed, isolated};
+use ringfence_oracle::naive::{Direction, End, allowed, isolated};
 use ringfence_oracle::questions::questions;
 use ringfence_oracle::random::Random;
 use ringfence_oracle::strategies::any_world;
 use ringfence_oracle::worlds::reorder;
 use ringfence_policy::{
-    IpBlock, LabelSelector, Peer, Peers, PodId, PortMatch, PortRange, PortRef, Ports, Requirement, Rule,
-    Traffic, World,
+    ClusterPeer, ClusterRule, IpBlock, LabelSelector, Peer, Peers, PodId, PortMatch, PortRange, PortRef,
+    Ports, Requirement, Rule, Traffic, World,
 };
 
 /// So many questions of each world.
@@ -38,7 +38,23 @@ fn rules_mut(world: &mut World) -> impl Iterator<Item = &mut Rule> {
     world.policies.iter_mut().flat_map(|policy| [&mut policy.ingress, &mut policy.egress]).flatten().flatten()
 }
 
+fn cluster_rules_mut(world: &mut World) -> impl Iterator<Item = &mut ClusterRule> {
+    world.cluster_policies.iter_mut().flat_map(|policy| policy.ingress.iter_mut().chain(&mut policy.egress))
+}
+
 fn map_selectors(world: &mut World, change: impl Fn(&LabelSelector) -> LabelSelector) {
+    for policy in &mut world.cluster_policies {
+        policy.subject.pods = change(&policy.subject.pods);
+    }
+    for matches in cluster_rules_mut(world).filter_map(|rule| rule.matches.as_mut()) {
+        for peer in &mut matches.peers {
+            match peer {
+                ClusterPeer::Pods(across) => across.pods = change(&across.pods),
+                ClusterPeer::Nodes(nodes) => *nodes = change(nodes),
+                ClusterPeer::Network(_) | ClusterPeer::Domain(_) => {}
+            }
+        }
+    }
     for policy in &mut world.policies {
         policy.subject = change(&policy.subject);
     }
@@ -70,6 +86,7 @@ proptest! {
     fn without_policies_everything_passes(mut world in any_world(), seed in any::<u64>()) {
         let asked = ask(&world, seed);
         world.policies.clear();
+        world.cluster_policies.clear();
         prop_assert!(answers(&world, &asked).into_iter().all(|allowed| allowed));
     }
 
@@ -120,26 +137,6 @@ proptest! {
         }
     }
 
-    /// What a policy denies is to or from a pod that it isolates.
-    #[test]
-    fn only_isolated_ends_are_denied(world in any_world(), seed in any::<u64>()) {
-        for (from, to, traffic) in ask(&world, seed) {
-            for (direction, end, passes) in [
-                (Direction::Egress, from, naive::egress_allowed(&world, &from, &to, traffic)),
-                (Direction::Ingress, to, naive::ingress_allowed(&world, &from, &to, traffic)),
-            ] {
-                let rules = naive::matching_rules(&world, direction, &from, &to, traffic);
-                prop_assert!(passes || rules.is_empty());
-                if let End::Pod(pod) | End::PodAt(pod, _) = end {
-                    let isolating = naive::isolating(&world, pod, direction);
-                    prop_assert_eq!(isolating.is_empty(), !isolated(&world, pod, direction));
-                    prop_assert!(passes || !isolating.is_empty());
-                    prop_assert!(rules.iter().all(|rule| isolating.contains(&rule.policy)));
-                }
-            }
-        }
-    }
-
     #[test]
     fn one_spelling_of_a_selector_is_as_good_as_another(world in any_world(), seed in any::<u64>()) {
         let asked = ask(&world, seed);
@@ -175,6 +172,12 @@ proptest! {
                 *peers = peers.iter().flat_map(halves_of_peer).collect();
             }
         }
+        for matches in cluster_rules_mut(&mut split).filter_map(|rule| rule.matches.as_mut()) {
+            if let Ports::Of(ports) = &mut matches.ports {
+                *ports = ports.iter().flat_map(halves_of_port).collect();
+            }
+            matches.peers = matches.peers.iter().flat_map(halves_of_cluster_peer).collect();
+        }
         // Of a pod without an address the whole can be known where the halves say nothing.
         let asked: Vec<Question> =
             asked.into_iter().filter(|(from, to, _)| !matches!((from, to), (End::Pod(_), _) | (_, End::Pod(_)))).collect();
@@ -197,6 +200,14 @@ fn halves_of_peer(peer: &Peer) -> Vec<Peer> {
         Ok(halves) => {
             halves.map(|half| Peer::Block(IpBlock::new(half, block.except().iter().copied()))).collect()
         }
+        Err(_) => vec![peer.clone()],
+    }
+}
+
+fn halves_of_cluster_peer(peer: &ClusterPeer) -> Vec<ClusterPeer> {
+    let ClusterPeer::Network(network) = peer else { return vec![peer.clone()] };
+    match network.trunc().subnets(network.prefix_len() + 1) {
+        Ok(halves) => halves.map(ClusterPeer::Network).collect(),
         Err(_) => vec![peer.clone()],
     }
 }

@@ -48,7 +48,7 @@ pub(crate) fn cluster(size: &Size, random: &mut Random) -> World {
 }
 
 /// The names of so many namespaces.
-fn namespace_names(count: usize) -> Vec<String> {
+pub(crate) fn namespace_names(count: usize) -> Vec<String> {
     let endless = NAMESPACES.iter().map(|name| (*name).to_owned()).chain((0..).map(|n| format!("team-{n}")));
     endless.take(count).collect()
 }
@@ -63,7 +63,7 @@ pub(crate) fn labels(random: &mut Random) -> Labels {
     labels
 }
 
-fn namespace_labels(name: &str, random: &mut Random) -> Labels {
+pub(crate) fn namespace_labels(name: &str, random: &mut Random) -> Labels {
     let mut labels = labels(random);
     match random.below(10) {
         // Written by hand, rightly.
@@ -94,7 +94,8 @@ fn node(index: usize, size: &Size, random: &mut Random) -> Node {
     Node { name: format!("node-{index}"), labels: Labels::new(), addresses }
 }
 
-fn pod(index: usize, namespace: String, size: &Size, world: &World, random: &mut Random) -> Pod {
+/// A pod whose name and addresses come from the index: none of the world may have it.
+pub(crate) fn pod(index: usize, namespace: String, size: &Size, world: &World, random: &mut Random) -> Pod {
     let node_index = random.below(world.nodes.len().max(1));
     let node = world.nodes.get(node_index).filter(|_| random.chance(85));
     let host_network = size.host_network && random.chance(15);

@@ -1,9 +1,10 @@
-//! Policies for a cluster that is already there.
+//! NetworkPolicies for a cluster that is already there, and the parts that policies of every kind are made of.
 
 use std::collections::BTreeSet;
 use std::net::IpAddr;
 
 use ipnet::IpNet;
+use ringfence_policy::cluster::ClusterPeer;
 use ringfence_policy::model::{
     IpBlock, LabelSelector, NAMESPACE_NAME_LABEL, NamespaceScope, NetworkPolicy, Peer, Peers, PolicyName,
     PortMatch, PortRange, PortRef, Ports, Requirement, Rule, Source, World,
@@ -27,23 +28,29 @@ pub(crate) const OUTSIDE: [&str; 10] = [
     "fd00:245::1",
 ];
 
-/// The policies of a world.
-pub(crate) fn policies(size: &Size, world: &World, random: &mut Random) -> Vec<NetworkPolicy> {
-    let mut maker = Maker { size, world, random, blocks: Vec::new() };
-    let count = maker.random.between(0, size.policies);
-    (0..count).map(|index| maker.policy(index)).collect()
-}
-
-struct Maker<'a> {
-    size: &'a Size,
-    world: &'a World,
-    random: &'a mut Random,
-    /// The ranges of blocks and exceptions so far: the next ones repeat, contain or split them.
+/// Makes policies for a world.
+pub(super) struct Maker<'a> {
+    pub(super) size: &'a Size,
+    pub(super) world: &'a World,
+    pub(super) random: &'a mut Random,
+    /// The ranges of blocks, exceptions and networks so far: the next ones repeat, contain or split them.
     blocks: Vec<IpNet>,
 }
 
-impl Maker<'_> {
-    fn policy(&mut self, index: usize) -> NetworkPolicy {
+impl<'a> Maker<'a> {
+    pub(super) fn new(size: &'a Size, world: &'a World, random: &'a mut Random) -> Maker<'a> {
+        let blocks = ranges(world).map(|range| range.trunc()).collect();
+        Maker { size, world, random, blocks }
+    }
+
+    /// The NetworkPolicies of the world.
+    pub(super) fn policies(&mut self) -> Vec<NetworkPolicy> {
+        let count = self.random.between(0, self.size.policies);
+        (0..count).map(|index| self.policy(index)).collect()
+    }
+
+    /// One of them; the index is what makes its name.
+    pub(super) fn policy(&mut self, index: usize) -> NetworkPolicy {
         // Mostly where there are pods; now and then where there are none.
         let namespace = match self.random.pick_any(&self.world.pods) {
             Some(pod) if self.random.chance(92) => pod.namespace.clone(),
@@ -109,7 +116,7 @@ impl Maker<'_> {
         Peer::Pods { namespaces, pods }
     }
 
-    fn selector(&mut self) -> LabelSelector {
+    pub(super) fn selector(&mut self) -> LabelSelector {
         // Labels that some pod has, so that a selector of several keys hits too.
         if self.random.chance(30)
             && let Some(pod) = self.random.pick_any(&self.world.pods)
@@ -142,7 +149,7 @@ impl Maker<'_> {
     }
 
     /// Namespaces by their automatic label, by all operators.
-    fn namespace_by_name(&mut self) -> LabelSelector {
+    pub(super) fn namespace_by_name(&mut self) -> LabelSelector {
         let mut names = BTreeSet::new();
         for _ in 0..self.random.between(1, 2) {
             let of_pod = self.random.pick_any(&self.world.pods).map(|pod| pod.namespace.clone());
@@ -158,7 +165,7 @@ impl Maker<'_> {
         LabelSelector::new([requirement])
     }
 
-    fn port(&mut self) -> PortMatch {
+    pub(super) fn port(&mut self) -> PortMatch {
         let protocol = protocol(self.size, self.random);
         let port = match self.random.below(20) {
             0..3 => PortRef::All,
@@ -197,6 +204,13 @@ impl Maker<'_> {
         self.blocks.push(cidr.trunc());
         self.blocks.extend(&except);
         IpBlock::new(cidr, except)
+    }
+
+    /// A range without exceptions. Host bits may be set: they mean nothing.
+    pub(super) fn network(&mut self) -> IpNet {
+        let network = self.cidr();
+        self.blocks.push(network.trunc());
+        if self.random.chance(80) { network.trunc() } else { network }
     }
 
     /// A range: everybody, one seen before, or one around some address.
@@ -249,7 +263,7 @@ impl Maker<'_> {
     }
 
     /// An address of a pod or a node of the world, or one outside.
-    fn address(&mut self) -> IpAddr {
+    pub(super) fn address(&mut self) -> IpAddr {
         for _ in 0..4 {
             let address = match self.random.below(10) {
                 0..5 => {
@@ -275,4 +289,23 @@ impl Maker<'_> {
             .collect();
         *self.random.pick(&outside)
     }
+}
+
+/// Every range that a policy of the world names.
+fn ranges(world: &World) -> impl Iterator<Item = IpNet> {
+    let rules = world.policies.iter().flat_map(|p| [&p.ingress, &p.egress].into_iter().flatten().flatten());
+    let blocks = rules.flat_map(|rule| match &rule.peers {
+        Peers::Any => &[],
+        Peers::Of(peers) => peers.as_slice(),
+    });
+    let of_blocks = blocks.flat_map(|peer| match peer {
+        Peer::Block(block) => block.except().iter().copied().chain([block.cidr()]).collect(),
+        Peer::Pods { .. } => Vec::new(),
+    });
+    let rules = world.cluster_policies.iter().flat_map(|p| p.ingress.iter().chain(&p.egress));
+    let peers = rules.filter_map(|rule| rule.matches.as_ref()).flat_map(|matches| &matches.peers);
+    of_blocks.chain(peers.filter_map(|peer| match peer {
+        ClusterPeer::Network(network) => Some(*network),
+        _ => None,
+    }))
 }
