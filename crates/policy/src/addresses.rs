@@ -185,18 +185,19 @@ impl AddressSpace {
         self.longest(number(address), address.is_ipv6(), width + 1).map_or(ClassId::NONE, |(_, class)| class)
     }
 
-    /// The longest prefix that holds an address and is shorter than `below`.
+    /// The longest prefix that holds an address and has fewer than `below` bits.
     fn longest(&self, address: u128, v6: bool, below: u8) -> Option<(Key, ClassId)> {
-        let last = Key { v6, first: address, length: below.saturating_sub(1) };
+        let below = below.checked_sub(1)?;
+        let last = Key { v6, first: address, length: below };
         let (before, prefix) = self.prefixes.range(..=last).next_back().filter(|(k, _)| k.v6 == v6)?;
-        if before.length < below && before.holds(address) {
+        if before.length <= below && before.holds(address) {
             return Some((*before, prefix.class.unwrap_or(ClassId::NONE)));
         }
         // All that hold the address hold this neighbour too, so none is longer than what the two have in common.
         let width = before.width();
         let differ = before.first ^ address;
         let common = u32::from(width).saturating_sub(u128::BITS - differ.leading_zeros());
-        let longest = u8::try_from(common).unwrap_or(u8::MAX).min(before.length).min(below.saturating_sub(1));
+        let longest = u8::try_from(common).unwrap_or(u8::MAX).min(before.length).min(below);
         let [v4_lengths, v6_lengths] = &self.lengths;
         let counts = if v6 { v6_lengths } else { v4_lengths };
         (0..=longest).rev().filter(|l| counts.get(usize::from(*l)).is_some_and(|n| *n > 0)).find_map(|length| {
@@ -237,7 +238,6 @@ impl AddressSpace {
     }
 
     /// How many classes there are.
-    #[cfg(test)]
     pub(crate) fn class_count(&self) -> usize {
         self.classes.len()
     }
@@ -446,6 +446,15 @@ mod tests {
         check(&space, "10.1.2.3", &[0, 1]);
         check(&space, "10.1.1.3", &[0, 1]);
         assert_eq!((space.prefixes().count(), space.class_count()), (3, 4));
+    }
+
+    #[test]
+    fn nothing_is_around_a_whole_family() {
+        let mut space = space(&[("::/0", &[]), ("::/0", &["fd00::/8"])]);
+        space.remove_block(PeerId(1), &block("::/0", &["fd00::/8"]));
+        space.settle();
+        check(&space, "::1", &[0]);
+        check(&space, "fd00::1", &[0]);
     }
 
     #[test]

@@ -100,6 +100,37 @@ pub struct Engine {
     pub(crate) space: AddressSpace,
 }
 
+/// How many distinct things an engine holds.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct Statistics {
+    /// Pods.
+    pub pods: usize,
+    /// Groups of pods that no selector can tell apart.
+    pub groups: usize,
+    /// Namespaces, declared or with pods.
+    pub namespaces: usize,
+    /// Nodes, those too that only pods name.
+    pub nodes: usize,
+    /// Addresses of pods and nodes.
+    pub addresses: usize,
+    /// Policies of every kind.
+    pub policies: usize,
+    /// Subjects and peers.
+    pub matchers: usize,
+    /// Lists of policies of one tier that hold some pods.
+    pub lists: usize,
+    /// Sets of such lists.
+    pub sets: usize,
+    /// Sets of selectors that match some pods.
+    pub signatures: usize,
+    /// Lists of named ports that rules can reach.
+    pub port_names: usize,
+    /// Prefixes that address peers bring.
+    pub prefixes: usize,
+    /// Sets of address peers that hold some address.
+    pub classes: usize,
+}
+
 /// The blocks that hold pods without a known address, each list sorted.
 #[derive(Debug, Clone, Default, PartialEq, Eq)]
 pub(crate) struct Unplaced {
@@ -275,6 +306,26 @@ impl Engine {
     /// Where pods without a known address live, as far as that is known.
     pub fn pod_cidrs(&self) -> &[IpNet] {
         &self.pod_cidrs
+    }
+
+    /// How many distinct things there are: what memory and time follow from.
+    pub fn statistics(&self) -> Statistics {
+        let (lists, sets) = self.sets.counts();
+        Statistics {
+            pods: self.pods.len(),
+            groups: self.groups.iter().flatten().count(),
+            namespaces: self.index.namespace_count(),
+            nodes: self.node_numbers.len(),
+            addresses: self.owners.len(),
+            policies: self.policies.len(),
+            matchers: self.matchers.len(),
+            lists,
+            sets,
+            signatures: self.signatures.len(),
+            port_names: self.named.len(),
+            prefixes: self.space.prefixes().count(),
+            classes: self.space.class_count(),
+        }
     }
 
     /// Whether a connection may be made, and why. Between ends with addresses of both families it may if it may in

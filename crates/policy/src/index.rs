@@ -124,6 +124,10 @@ impl Index {
         self.namespaces.get(id.0).map_or("", |n| &n.name)
     }
 
+    pub(crate) fn namespace_count(&self) -> usize {
+        self.namespaces.len()
+    }
+
     pub(crate) fn is_declared(&self, name: &str) -> bool {
         self.find_namespace(name).and_then(|id| self.namespaces.get(id.0)).is_some_and(|n| n.declared)
     }

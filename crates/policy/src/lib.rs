@@ -29,7 +29,7 @@ pub use cluster::{
     Action, ClusterMatch, ClusterPeer, ClusterPolicy, ClusterPolicyKind, ClusterPolicyName, ClusterRule,
     ClusterTier, DomainPattern, InForce, PodsAcross,
 };
-pub use engine::{End, Engine, Identity};
+pub use engine::{End, Engine, Identity, Statistics};
 pub use matchers::{DistinctPeer, PeerId};
 pub use misses::{Difference, NearMiss};
 pub use model::{

@@ -31,11 +31,6 @@ pub enum DistinctPeer {
 }
 
 impl DistinctPeer {
-    /// Whether it matches pods by what they are, and not addresses.
-    pub(crate) fn is_selector(&self) -> bool {
-        matches!(self, DistinctPeer::PodsIn(..) | DistinctPeer::PodsAcross(_))
-    }
-
     /// The groups that it matches as a selector, in no order.
     pub(crate) fn select(&self, index: &Index) -> Vec<GroupId> {
         match self {

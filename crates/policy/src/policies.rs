@@ -150,6 +150,10 @@ impl Policies {
         self.slots.iter().map(|(id, compiled)| (PolicyId(id), &compiled.policy))
     }
 
+    pub(crate) fn len(&self) -> usize {
+        self.slots.len()
+    }
+
     /// Sorts policies into the order in which they are asked.
     pub(crate) fn sort(&self, ids: &mut [PolicyId]) {
         ids.sort_by(|a, b| match (self.get(*a), self.get(*b)) {
@@ -342,7 +346,6 @@ impl Sets {
     }
 
     /// How many lists and sets there are.
-    #[cfg(test)]
     pub(crate) fn counts(&self) -> (usize, usize) {
         (self.lists.len(), self.sets.len())
     }

@@ -5,11 +5,12 @@
 
 use ringfence_oracle::minimize::minimize;
 use ringfence_oracle::naive;
-use ringfence_oracle::questions::questions;
 use ringfence_oracle::worlds::{Size, world};
-use ringfence_policy::{
-    Because, Direction, End, Engine, PodId, PolicyKey, PolicyName, Reach, ReachEnd, Side, Traffic, World,
-};
+use ringfence_policy::{End, Engine, PodId, Reach, ReachEnd, World};
+
+mod sides;
+
+use sides::wrong_sides;
 
 /// Worlds of each size; the whole test asks more than a million questions.
 const WORLDS: u64 = 1000;
@@ -30,7 +31,6 @@ fn manifests_without_addresses() {
 }
 
 fn compare(size: Size, seeds: std::ops::Range<u64>) {
-    let size = Size { cluster_policies: 0, names: false, ..size };
     for seed in seeds {
         let world = world(seed, &size);
         if let Some(first) = disagreement(&world, seed) {
@@ -43,38 +43,10 @@ fn compare(size: Size, seeds: std::ops::Range<u64>) {
 
 fn disagreement(world: &World, seed: u64) -> Option<String> {
     let engine = Engine::new(world.clone());
-    for place in 0..world.pods.len() {
-        let pod = PodId(place as u32);
-        for (direction, theirs) in
-            [(Direction::Ingress, naive::Direction::Ingress), (Direction::Egress, naive::Direction::Egress)]
-        {
-            let ours =
-                engine.policy_set(pod, direction).map(|s| engine.policies(s).to_vec()).unwrap_or_default();
-            let mut names: Vec<_> = ours.iter().map(|place| policy_name(world, *place)).collect();
-            names.sort_unstable();
-            if names != naive::isolating(world, pod, theirs).iter().collect::<Vec<_>>() {
-                return Some(format!("{pod:?} {direction:?}: isolated by {names:?}"));
-            }
-        }
-    }
-    for (from, to, traffic) in questions(world, seed) {
-        let verdict = engine.verdict(end(from), end(to), traffic);
-        let sides = [
-            (&verdict.egress, naive::egress_allowed(world, &from, &to, traffic), naive::Direction::Egress),
-            (&verdict.ingress, naive::ingress_allowed(world, &from, &to, traffic), naive::Direction::Ingress),
-        ];
-        for (side, allowed, direction) in sides {
-            if side.allowed != allowed {
-                return Some(format!(
-                    "{from:?} -> {to:?} {traffic:?} {direction:?}: {side:?}, should be {allowed}"
-                ));
-            }
-            if let Some(wrong) = wrong_reason(world, side, &from, &to, traffic, direction) {
-                return Some(format!("{from:?} -> {to:?} {traffic:?} {direction:?}: {side:?}: {wrong}"));
-            }
-        }
-    }
-    wrong_pods(world, &engine).or_else(|| wrong_map(world, &engine))
+    let pods: Vec<PodId> = engine.pods().map(|(id, _)| id).collect();
+    wrong_sides(world, &engine, &pods, seed)
+        .or_else(|| wrong_pods(world, &engine))
+        .or_else(|| wrong_map(world, &engine))
 }
 
 /// Pods by whatever addresses they have: a connection has one family, and both sides must allow it in that one.
@@ -91,30 +63,6 @@ fn wrong_pods(world: &World, engine: &Engine) -> Option<String> {
         }
     }
     None
-}
-
-fn wrong_reason(
-    world: &World,
-    side: &Side,
-    from: &naive::End,
-    to: &naive::End,
-    traffic: Traffic,
-    direction: naive::Direction,
-) -> Option<&'static str> {
-    match &side.because {
-        Because::Rule(rule) => {
-            let rules = naive::matching_rules(world, direction, from, to, traffic);
-            let name = naive::RuleName {
-                policy: PolicyKey::Network(policy_name(world, rule.policy).clone()),
-                egress: rule.egress,
-                rule: rule.rule,
-            };
-            (!rules.contains(&name)).then_some("the rule does not match")
-        }
-        Because::NoRule(policies) => policies.is_empty().then_some("denied, and nothing isolates"),
-        Because::NotIsolated | Because::NoSubject => side.isolated.then_some("isolated, and said not to be"),
-        Because::Itself | Because::OwnNode => (!side.allowed).then_some("denied by an exemption"),
-    }
 }
 
 /// The map must say for each pair of pods of different workloads what the verdicts say, port by port.
@@ -148,15 +96,4 @@ fn wrong_map(world: &World, engine: &Engine) -> Option<String> {
         }
     }
     None
-}
-
-fn policy_name(world: &World, place: u32) -> &PolicyName {
-    &world.policies[place as usize].name
-}
-
-fn end(end: naive::End) -> End {
-    match end {
-        naive::End::Pod(pod) => End::Pod(pod),
-        naive::End::PodAt(_, address) | naive::End::Outside(address) => End::Address(address),
-    }
 }

@@ -1,0 +1,100 @@
+//! What the engine says of each side of a connection, with its reasons, held against the naive engine.
+
+use ringfence_oracle::naive::{self, RuleName};
+use ringfence_oracle::questions::questions;
+use ringfence_policy::{Because, Direction, End, Engine, PodId, PolicyKey, RuleRef, Side, Tier, World};
+
+/// The first difference over the questions of a seed. `ids` are the engine's pods in the order of the world.
+pub fn wrong_sides(world: &World, engine: &Engine, ids: &[PodId], seed: u64) -> Option<String> {
+    for (place, id) in (0u32..).map(PodId).zip(ids) {
+        for direction in Direction::ALL {
+            let ours = engine.isolating(*id, direction).iter();
+            let ours: Vec<PolicyKey> = ours.filter_map(|p| Some(engine.policy(*p)?.key())).collect();
+            let theirs = naive::isolating(world, place, naive_direction(direction)).into_iter();
+            let theirs: Vec<PolicyKey> = theirs.map(PolicyKey::Network).collect();
+            if ours != theirs {
+                return Some(format!("{place:?} {direction:?}: isolated by {ours:?}, should be {theirs:?}"));
+            }
+        }
+    }
+    for (from, to, traffic) in questions(world, seed) {
+        let verdict = engine.verdict(end(from, ids), end(to, ids), traffic);
+        for direction in Direction::ALL {
+            let side = verdict.side(direction);
+            let theirs = naive::decision(world, naive_direction(direction), &from, &to, traffic);
+            let wrong = || {
+                Some(format!("{from:?} -> {to:?} {traffic:?} {direction:?}: {side:?}, should be {theirs:?}"))
+            };
+            let (tier, rule) = reason(engine, side);
+            let passed: Vec<RuleName> = side.passed.iter().filter_map(|r| name(engine, *r)).collect();
+            if (side.allowed, tier) != (theirs.allowed, theirs.tier) || passed != theirs.passed {
+                return wrong();
+            }
+            let same_rule = match (&rule, tier) {
+                // Any of the rules that allow it will do.
+                (Some(rule), naive::Tier::NetworkPolicy) => {
+                    naive::matching_rules(world, naive_direction(direction), &from, &to, traffic).contains(rule)
+                }
+                _ => rule == theirs.rule,
+            };
+            let isolated = match direction {
+                Direction::Egress => subject(from, world),
+                Direction::Ingress => subject(to, world),
+            };
+            let isolated = isolated.is_some_and(|p| naive::isolated(world, p, naive_direction(direction)));
+            if !same_rule || side.isolated != isolated {
+                return wrong();
+            }
+        }
+    }
+    None
+}
+
+fn reason(engine: &Engine, side: &Side) -> (naive::Tier, Option<RuleName>) {
+    match &side.because {
+        Because::Rule(rule) => {
+            let tier = match engine.rule_tier(*rule) {
+                Tier::Admin => naive::Tier::Admin,
+                Tier::NetworkPolicy => naive::Tier::NetworkPolicy,
+                Tier::Baseline => naive::Tier::Baseline,
+                Tier::Default => naive::Tier::Default,
+            };
+            (tier, name(engine, *rule))
+        }
+        Because::NoRule(_) => (naive::Tier::NetworkPolicy, None),
+        Because::Itself | Because::OwnNode | Because::NoSubject | Because::NotIsolated => {
+            (naive::Tier::Default, None)
+        }
+    }
+}
+
+fn name(engine: &Engine, rule: RuleRef) -> Option<RuleName> {
+    let policy = engine.policy(rule.policy)?.key();
+    Some(RuleName { policy, egress: rule.egress, rule: rule.rule })
+}
+
+/// The pod that a question is about.
+fn subject(end: naive::End, world: &World) -> Option<PodId> {
+    match end {
+        naive::End::Pod(pod) | naive::End::PodAt(pod, _) => Some(pod),
+        naive::End::Outside(address) => {
+            let owns = |p: &ringfence_policy::Pod| !p.host_network && p.addresses.contains(&address);
+            world.pods.iter().position(owns).map(|place| PodId(place as u32))
+        }
+    }
+}
+
+fn naive_direction(direction: Direction) -> naive::Direction {
+    match direction {
+        Direction::Ingress => naive::Direction::Ingress,
+        Direction::Egress => naive::Direction::Egress,
+    }
+}
+
+/// The same end for the engine; `ids` are its pods in the order of the world.
+pub fn end(end: naive::End, ids: &[PodId]) -> End {
+    match end {
+        naive::End::Pod(pod) => End::Pod(ids[pod.0 as usize]),
+        naive::End::PodAt(_, address) | naive::End::Outside(address) => End::Address(address),
+    }
+}
