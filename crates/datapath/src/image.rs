@@ -7,7 +7,7 @@ use std::net::IpAddr;
 
 use ipnet::IpNet;
 use ringfence_policy::{
-    Decision, Direction, End, Engine, Identity, PodId, PolicyName, PortMap, Protocol, RuleRef, SetId, Source,
+    Decision, Direction, End, Engine, Identity, PolicyKey, PortMap, Protocol, RuleRef, SetId, Source,
 };
 use rustc_hash::FxHashMap;
 
@@ -52,8 +52,6 @@ pub struct Image {
 /// One address of one of this node's pods.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub struct Endpoint {
-    /// The pod, in the world that the image was made from.
-    pub pod: PodId,
     /// The policy set for what comes in; `None`: open.
     pub ingress: Option<u64>,
     /// The policy set for what goes out; `None`: open.
@@ -87,7 +85,7 @@ impl PortRow {
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct RuleName {
     /// The policy.
-    pub policy: PolicyName,
+    pub policy: PolicyKey,
     /// The direction.
     pub direction: Direction,
     /// The rule's place among the policy's rules of that direction.
@@ -116,17 +114,15 @@ impl Builder<'_> {
         let identities = self.identities();
         self.ranges(node);
         let mut sets: BTreeMap<SetId, u64> = BTreeMap::new();
-        for (place, pod) in (0u32..).zip(&self.engine.world().pods) {
+        for (id, pod) in self.engine.pods() {
             if pod.host_network || pod.node.as_deref() != Some(node.name.as_str()) {
                 continue;
             }
-            let id = PodId(place);
             let mut set = |direction| {
                 let set = self.engine.policy_set(id, direction)?;
                 Some(*sets.entry(set).or_insert_with(|| self.namer.set(self.engine, set)))
             };
-            let endpoint =
-                Endpoint { pod: id, ingress: set(Direction::Ingress), egress: set(Direction::Egress) };
+            let endpoint = Endpoint { ingress: set(Direction::Ingress), egress: set(Direction::Egress) };
             for address in &pod.addresses {
                 self.image.endpoints.insert(Address::from(*address), endpoint);
             }
@@ -144,7 +140,7 @@ impl Builder<'_> {
         let mut number = |namer: &mut Namer, identity: Identity| {
             *identities.entry(identity).or_insert_with(|| namer.identity(engine, identity))
         };
-        for pod in engine.world().pods.iter().filter(|p| !p.host_network) {
+        for (_, pod) in engine.pods().filter(|(_, p)| !p.host_network) {
             for address in &pod.addresses {
                 // Asked by address: of a pod with two, a block may hold one.
                 let identity = number(&mut self.namer, engine.identity(End::Address(*address)));
@@ -153,9 +149,9 @@ impl Builder<'_> {
         }
         let mut ipv4_covered = false;
         for (net, class) in engine.address_space().prefixes() {
-            let prefix = Prefix::from(*net);
+            let prefix = Prefix::from(net);
             ipv4_covered |= matches!(net, IpNet::V6(_)) && prefix.contains(Prefix::IPV4.first());
-            let identity = number(&mut self.namer, engine.class_identity(*class));
+            let identity = number(&mut self.namer, engine.class_identity(class));
             self.image.cidrs.insert(prefix, identity);
         }
         if ipv4_covered {
@@ -230,19 +226,18 @@ impl Builder<'_> {
     }
 
     fn value(&mut self, decision: Decision) -> PortMapValue {
-        let rule =
-            decision.rule.and_then(|id| self.engine.rule_ref(id)).map_or(0, |rule| self.rule_number(rule));
+        let rule = decision.rule.map_or(0, |rule| self.rule_number(rule));
         if decision.allow { PortMapValue::allow(rule) } else { PortMapValue::deny(rule) }
     }
 
     fn rule_number(&mut self, rule: RuleRef) -> u32 {
-        let Some((policy, body)) = self.engine.resolve(rule) else { return 0 };
-        let number = self.namer.rule(&policy.name, rule);
+        let Some(policy) = self.engine.policy(rule.policy).map(|p| p.key()) else { return 0 };
+        let number = self.namer.rule(&policy, rule);
         self.image.rule_names.entry(number).or_insert_with(|| RuleName {
-            policy: policy.name.clone(),
+            policy,
             direction: if rule.egress { Direction::Egress } else { Direction::Ingress },
             rule: rule.rule,
-            source: body.source.clone(),
+            source: self.engine.rule_source(rule).cloned(),
         });
         number
     }

@@ -7,7 +7,7 @@
 
 use std::hash::{Hash, Hasher};
 
-use ringfence_policy::{Direction, Engine, Identity, PolicyName, RuleRef, SetId};
+use ringfence_policy::{Direction, Engine, Identity, Policy, PolicyKey, RuleRef, SetId, Tier};
 use rustc_hash::{FxHashMap, FxHashSet};
 use siphasher::sip::SipHasher24;
 
@@ -51,15 +51,10 @@ impl Namer {
             let mut hasher = hasher(salt, Space::Set, attempt);
             engine.direction(set).hash(&mut hasher);
             engine.set_named_ports(set).hash(&mut hasher);
-            for policy in engine.policies(set) {
-                let Some(policy) = engine.world().policies.get(*policy as usize) else { continue };
-                policy.name.hash(&mut hasher);
-                let rules = match engine.direction(set) {
-                    Direction::Ingress => &policy.ingress,
-                    Direction::Egress => &policy.egress,
-                };
-                for rule in rules.iter().flatten() {
-                    (&rule.peers, &rule.ports).hash(&mut hasher);
+            for tier in Tier::WITH_POLICIES {
+                tier.hash(&mut hasher);
+                for policy in engine.set_policies(set, tier) {
+                    hash_rules(engine.policy(*policy), engine.direction(set), &mut hasher);
                 }
             }
             hasher.finish() & !EndpointWord::RESERVED
@@ -99,7 +94,7 @@ impl Namer {
     }
 
     /// A rule's number, in 32 bits.
-    pub(crate) fn rule(&mut self, name: &PolicyName, rule: RuleRef) -> u32 {
+    pub(crate) fn rule(&mut self, name: &PolicyKey, rule: RuleRef) -> u32 {
         let salt = self.salt;
         let number = self.rules.number(rule, |attempt| {
             let mut hasher = hasher(salt, Space::Rule, attempt);
@@ -107,6 +102,33 @@ impl Namer {
             hasher.finish() & u64::from(u32::MAX)
         });
         u32::try_from(number).unwrap_or(u32::MAX)
+    }
+}
+
+/// All that a policy's rules of a direction say, and in which order they are asked.
+fn hash_rules(policy: Option<&Policy>, direction: Direction, hasher: &mut impl Hasher) {
+    match policy {
+        None => {}
+        Some(Policy::Network(policy)) => {
+            policy.name.hash(hasher);
+            let rules = match direction {
+                Direction::Ingress => &policy.ingress,
+                Direction::Egress => &policy.egress,
+            };
+            for rule in rules.iter().flatten() {
+                (&rule.peers, &rule.ports).hash(hasher);
+            }
+        }
+        Some(Policy::Cluster(policy)) => {
+            (&policy.name, policy.tier, policy.priority).hash(hasher);
+            let rules = match direction {
+                Direction::Ingress => &policy.ingress,
+                Direction::Egress => &policy.egress,
+            };
+            for rule in rules {
+                (rule.action, &rule.matches).hash(hasher);
+            }
+        }
     }
 }
 

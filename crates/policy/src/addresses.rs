@@ -200,10 +200,12 @@ impl AddressSpace {
         let longest = u8::try_from(common).unwrap_or(u8::MAX).min(before.length).min(below);
         let [v4_lengths, v6_lengths] = &self.lengths;
         let counts = if v6 { v6_lengths } else { v4_lengths };
-        (0..=longest).rev().filter(|l| counts.get(usize::from(*l)).is_some_and(|n| *n > 0)).find_map(|length| {
-            let key = Key { v6, first: address & mask(width, length), length };
-            Some((key, self.prefixes.get(&key)?.class.unwrap_or(ClassId::NONE)))
-        })
+        (0..=longest).rev().filter(|l| counts.get(usize::from(*l)).is_some_and(|n| *n > 0)).find_map(
+            |length| {
+                let key = Key { v6, first: address & mask(width, length), length };
+                Some((key, self.prefixes.get(&key)?.class.unwrap_or(ClassId::NONE)))
+            },
+        )
     }
 
     /// The class of something of which only the set of peers that hold it is known, held once more.

@@ -22,8 +22,8 @@ use crate::change::{Change, Delta};
 use crate::index::{GroupId, Index};
 use crate::matchers::{DistinctPeer, Matchers, PeerId};
 use crate::model::{
-    Labels, NAMESPACE_NAME_LABEL, NamedPort, Namespace, Node, Pod, PodId, Policy, PolicyId,
-    PolicyKey, ResolvedName, RuleRef, Source, Traffic, World,
+    Labels, NAMESPACE_NAME_LABEL, NamedPort, Namespace, Node, Pod, PodId, Policy, PolicyId, PolicyKey,
+    ResolvedName, RuleRef, Source, Traffic, World,
 };
 use crate::policies::{Policies, SetId, SetKey, Sets, cluster_rules, network_rules};
 use crate::portmap::{Canvas, Decision, Painter, Point, PortMap};
@@ -189,8 +189,19 @@ struct Found {
 pub(crate) struct Matching {
     /// By tier.
     rules: [Vec<RuleRef>; 3],
-    isolated: bool,
+    network: NetworkTier,
     named: NamedId,
+}
+
+/// What the tier of NetworkPolicies has to say.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
+enum NetworkTier {
+    /// Nothing: no NetworkPolicy isolates the pod in the direction.
+    Silent,
+    /// Only what some rule allows may pass.
+    Isolates,
+    /// Everything may pass: the pod is isolated, but not from itself.
+    Exempts,
 }
 
 impl Engine {
@@ -251,14 +262,14 @@ impl Engine {
     pub fn to_world(&self) -> World {
         let mut world = World { pod_cidrs: self.pod_cidrs.clone(), ..World::default() };
         let declared = self.index.declared();
-        world.namespaces =
-            declared.map(|(name, labels)| Namespace { name: name.to_owned(), labels: labels.clone() }).collect();
+        world.namespaces = declared
+            .map(|(name, labels)| Namespace { name: name.to_owned(), labels: labels.clone() })
+            .collect();
         world.namespaces.sort_by(|a, b| a.name.cmp(&b.name));
         world.nodes = self.nodes.values().cloned().collect();
         world.pods = self.pods.iter().map(|(_, pod)| pod.clone()).collect();
         let names = self.names.iter();
-        world.names =
-            names.map(|(n, a)| ResolvedName { name: n.clone(), addresses: a.clone() }).collect();
+        world.names = names.map(|(n, a)| ResolvedName { name: n.clone(), addresses: a.clone() }).collect();
         for (_, policy) in self.policies.iter() {
             match policy {
                 Policy::Network(policy) => world.policies.push(policy.clone()),
@@ -460,11 +471,32 @@ impl Engine {
         self.paint(&self.matching(set, identity))
     }
 
+    /// What is decided where a pod of a policy set, which has this identity, reaches itself through a Service.
+    pub fn hairpin_map(&self, set: SetId, identity: Identity) -> PortMap {
+        self.paint(&self.hairpin_matching(set, identity))
+    }
+
+    /// Whether cluster-wide policies are in a set. Without them a pod reaches itself however it does so.
+    pub fn has_cluster_policies(&self, set: SetId) -> bool {
+        [Tier::Admin, Tier::Baseline].into_iter().any(|tier| !self.sets.policies(set, tier).is_empty())
+    }
+
+    fn hairpin_matching(&self, set: SetId, identity: Identity) -> Matching {
+        let matching = self.matching(set, identity);
+        match matching.network {
+            NetworkTier::Silent => matching,
+            NetworkTier::Isolates | NetworkTier::Exempts => {
+                Matching { network: NetworkTier::Exempts, ..matching }
+            }
+        }
+    }
+
     /// All that a port map follows from: the rules of a set that an identity meets, in the order in which they are
     /// asked, each once, and what their named ports mean there.
     pub(crate) fn matching(&self, set: SetId, identity: Identity) -> Matching {
         let Some(set) = self.sets.get(set) else {
-            return Matching { rules: Default::default(), isolated: true, named: NamedId(0) };
+            let network = NetworkTier::Isolates;
+            return Matching { rules: Default::default(), network, named: NamedId(0) };
         };
         let mut places = Vec::new();
         let mut rules = |tier| match set.list(tier) {
@@ -473,7 +505,10 @@ impl Engine {
         };
         Matching {
             rules: Tier::WITH_POLICIES.map(&mut rules),
-            isolated: set.list(Tier::NetworkPolicy).is_some(),
+            network: match set.list(Tier::NetworkPolicy) {
+                Some(_) => NetworkTier::Isolates,
+                None => NetworkTier::Silent,
+            },
             named: self.receiving_ports(set, identity),
         }
     }
@@ -481,34 +516,32 @@ impl Engine {
     /// The port map that follows: each rule decides what none before it has decided.
     pub(crate) fn paint(&self, matching: &Matching) -> PortMap {
         let mut painter = Painter::default();
-        let [admin, network, baseline] = matching.rules.each_ref().map(|rules| rules.iter().copied());
-        self.put([admin, network, baseline], matching.isolated, matching.named, &mut painter);
+        self.put(matching, &mut painter);
         painter.finish(Decision::OPEN)
     }
 
     /// Puts the rules of all tiers to a canvas. This is what policies mean: cluster-wide ones of the Admin tier in their
     /// order, then NetworkPolicies, which have the last word where they isolate, then the Baseline tier.
-    fn put(
-        &self,
-        [admin, network, baseline]: [impl Iterator<Item = RuleRef>; 3],
-        isolated: bool,
-        named: NamedId,
-        canvas: &mut impl Canvas,
-    ) {
-        let named = self.named_ports(named);
+    fn put(&self, matching: &Matching, canvas: &mut impl Canvas) {
+        let named = self.named_ports(matching.named);
+        let [admin, network, baseline] = &matching.rules;
         self.put_tier(admin, named, canvas);
         canvas.end_tier();
-        if isolated {
-            self.put_tier(network, named, canvas);
-            canvas.rest(Decision::ISOLATED);
-        } else {
-            self.put_tier(baseline, named, canvas);
-            canvas.end_tier();
+        match matching.network {
+            NetworkTier::Isolates => {
+                self.put_tier(network, named, canvas);
+                canvas.rest(Decision::ISOLATED);
+            }
+            NetworkTier::Exempts => canvas.rest(Decision::OPEN),
+            NetworkTier::Silent => {
+                self.put_tier(baseline, named, canvas);
+                canvas.end_tier();
+            }
         }
     }
 
-    fn put_tier(&self, rules: impl Iterator<Item = RuleRef>, named: &[NamedPort], canvas: &mut impl Canvas) {
-        for rule in rules {
+    fn put_tier(&self, rules: &[RuleRef], named: &[NamedPort], canvas: &mut impl Canvas) {
+        for rule in rules.iter().copied() {
             if canvas.is_full() {
                 return;
             }
@@ -618,18 +651,35 @@ impl Engine {
         if own_node {
             return open(isolated, Because::OwnNode);
         }
-        let identity = self.found_identity(other);
-        let matching = self.matching(id, identity);
+        self.decide(id, &self.matching(id, self.found_identity(other)), traffic)
+    }
+
+    /// A pod that reaches itself through a Service. Cluster-wide policies are asked, since its packets leave it and come
+    /// back; NetworkPolicies cannot keep a pod from itself.
+    ///
+    /// <https://network-policy-api.sigs.k8s.io/api-overview/>
+    pub fn hairpin_verdict(&self, pod: PodId, traffic: Traffic) -> Verdict {
+        let identity = self.identity(End::Pod(pod));
+        let side = |direction| match self.policy_set(pod, direction) {
+            Some(set) => self.decide(set, &self.hairpin_matching(set, identity), traffic),
+            None => Side { allowed: true, isolated: false, because: Because::Itself, passed: Vec::new() },
+        };
+        Verdict { egress: side(Direction::Egress), ingress: side(Direction::Ingress) }
+    }
+
+    /// What the rules of a set that are asked say to a connection.
+    fn decide(&self, set: SetId, matching: &Matching, traffic: Traffic) -> Side {
         let mut point = Point::new(traffic);
-        let [admin, network, baseline] = matching.rules.each_ref().map(|rules| rules.iter().copied());
-        self.put([admin, network, baseline], isolated, matching.named, &mut point);
+        self.put(matching, &mut point);
         point.rest(Decision::OPEN);
         let decision = point.decision.unwrap_or(Decision::ISOLATED);
-        let because = match decision.rule {
-            Some(rule) => Because::Rule(rule),
-            None if decision.allow => Because::NotIsolated,
-            None => Because::NoRule(self.sets.policies(id, Tier::NetworkPolicy).to_vec()),
+        let because = match (decision.rule, matching.network) {
+            (Some(rule), _) => Because::Rule(rule),
+            (None, NetworkTier::Exempts) => Because::Itself,
+            (None, _) if decision.allow => Because::NotIsolated,
+            (None, _) => Because::NoRule(self.sets.policies(set, Tier::NetworkPolicy).to_vec()),
         };
+        let isolated = matching.network != NetworkTier::Silent;
         Side { allowed: decision.allow, isolated, because, passed: point.passed }
     }
 

@@ -34,8 +34,8 @@ pub use matchers::{DistinctPeer, PeerId};
 pub use misses::{Difference, NearMiss};
 pub use model::{
     IpBlock, Label, LabelSelector, Labels, NamedPort, Namespace, NamespaceScope, NetworkPolicy, Node, Peer,
-    Peers, Pod, PodId, Policy, PolicyId, PolicyKey, PolicyName, PortMatch, PortRange, PortRef, Ports, Protocol,
-    Requirement, ResolvedName, Rule, RuleRef, Source, Traffic, Workload, World,
+    Peers, Pod, PodId, Policy, PolicyId, PolicyKey, PolicyName, PortMatch, PortRange, PortRef, Ports,
+    Protocol, Requirement, ResolvedName, Rule, RuleRef, Source, Traffic, Workload, World,
 };
 pub use policies::SetId;
 pub use portmap::{Decision, PortMap, PortSet, Span};

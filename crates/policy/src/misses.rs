@@ -77,7 +77,9 @@ impl Engine {
         let (policies, until) = match &side.because {
             Because::NoRule(policies) => (policies.clone(), None),
             // Of a tier with order, those that would have come before.
-            Because::Rule(rule) if !side.allowed => (self.asked_before(from, to, direction, *rule), Some(*rule)),
+            Because::Rule(rule) if !side.allowed => {
+                (self.asked_before(from, to, direction, *rule), Some(*rule))
+            }
             _ => return Vec::new(),
         };
         let receiver = self.selectable(to).map_or(&[][..], |pod| &pod.named_ports);

@@ -88,10 +88,7 @@ pub(crate) fn network_rules(policy: &NetworkPolicy, direction: Direction) -> Opt
 }
 
 /// A cluster-wide policy's rules of a direction.
-pub(crate) fn cluster_rules(
-    policy: &ClusterPolicy,
-    direction: Direction,
-) -> &[crate::cluster::ClusterRule] {
+pub(crate) fn cluster_rules(policy: &ClusterPolicy, direction: Direction) -> &[crate::cluster::ClusterRule] {
     match direction {
         Direction::Ingress => &policy.ingress,
         Direction::Egress => &policy.egress,

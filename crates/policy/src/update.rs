@@ -571,8 +571,7 @@ impl<'e> Update<'e> {
         engine.named.release(std::mem::replace(&mut group.named, named).0);
 
         let subjects = group.matchers.iter().copied();
-        let subjects: Vec<PeerId> =
-            subjects.filter(|m| !engine.matchers.policies(*m).is_empty()).collect();
+        let subjects: Vec<PeerId> = subjects.filter(|m| !engine.matchers.policies(*m).is_empty()).collect();
         let lists = lists.of(engine, subjects);
         for direction in Direction::ALL {
             let tiers = lists.get(direction.place()).copied().unwrap_or_default();
@@ -728,9 +727,8 @@ impl Engine {
         if !std::mem::take(&mut self.unplaced_in.is_stale) {
             return;
         }
-        let [v4, v6]: [Vec<IpNet>; 2] = [true, false].map(|v4| {
-            self.pod_cidrs.iter().filter(|r| r.addr().is_ipv4() == v4).copied().collect()
-        });
+        let [v4, v6]: [Vec<IpNet>; 2] = [true, false]
+            .map(|v4| self.pod_cidrs.iter().filter(|r| r.addr().is_ipv4() == v4).copied().collect());
         let covers_all = |block: &IpBlock, ranges: &[IpNet]| {
             !ranges.is_empty() && ranges.iter().all(|range| block.covers(*range))
         };

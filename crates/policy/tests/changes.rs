@@ -75,12 +75,7 @@ struct Follower {
 impl Follower {
     fn new() -> Follower {
         let world = World::default();
-        Follower {
-            engine: Engine::new(world.clone()),
-            world,
-            pods: BTreeMap::new(),
-            known: Known::default(),
-        }
+        Follower { engine: Engine::new(world.clone()), world, pods: BTreeMap::new(), known: Known::default() }
     }
 
     fn ids(&self, world: &World) -> Vec<PodId> {

@@ -33,7 +33,8 @@ pub fn wrong_sides(world: &World, engine: &Engine, ids: &[PodId], seed: u64) -> 
             let same_rule = match (&rule, tier) {
                 // Any of the rules that allow it will do.
                 (Some(rule), naive::Tier::NetworkPolicy) => {
-                    naive::matching_rules(world, naive_direction(direction), &from, &to, traffic).contains(rule)
+                    naive::matching_rules(world, naive_direction(direction), &from, &to, traffic)
+                        .contains(rule)
                 }
                 _ => rule == theirs.rule,
             };
