@@ -90,7 +90,7 @@ pub(crate) struct Referrer<'e> {
 impl<'e> Referrer<'e> {
     pub(crate) fn new(engine: &'e Engine) -> Referrer<'e> {
         let mut kinds: BTreeMap<_, Vec<&str>> = BTreeMap::new();
-        for Pod { namespace, workload, .. } in &engine.world().pods {
+        for (_, Pod { namespace, workload, .. }) in engine.pods() {
             let known = kinds.entry((namespace.as_str(), workload.name.as_str())).or_default();
             if !known.contains(&workload.kind.as_str()) {
                 known.push(&workload.kind);
