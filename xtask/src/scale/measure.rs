@@ -80,7 +80,7 @@ pub(crate) fn measure(world: World, seed: u64) -> Figures {
     let explanations = start.elapsed();
 
     // A hundred thousand workloads have ten thousand million pairs; nobody lists those.
-    let workloads: BTreeSet<_> = engine.world().pods.iter().map(|p| (&p.namespace, &p.workload)).collect();
+    let workloads: BTreeSet<_> = engine.pods().map(|(_, p)| (&p.namespace, &p.workload)).collect();
     let map = (workloads.len() <= LISTED).then(|| {
         let start = Instant::now();
         black_box(Reach::new(&engine).connections().count());
@@ -98,7 +98,7 @@ pub(crate) fn measure(world: World, seed: u64) -> Figures {
 }
 
 fn question(engine: &Engine, random: &mut Random) -> (End, End, Traffic) {
-    let pods = engine.world().pods.len();
+    let pods = engine.pod_count();
     let mut pod = || End::Pod(PodId(u32::try_from(random.below(pods)).unwrap_or(0)));
     let (from, to) = (pod(), pod());
     (from, to, Traffic::Port(Protocol::Tcp, *random.pick(&[80, 443, 5432, 8080])))
