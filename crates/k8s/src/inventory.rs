@@ -2,7 +2,7 @@
 
 use std::net::IpAddr;
 
-use ringfence_policy::{Labels, NamedPort, Namespace, NetworkPolicy, Node, Protocol, Source};
+use ringfence_policy::{ClusterPolicy, Labels, NamedPort, Namespace, NetworkPolicy, Node, Protocol, Source};
 
 /// Everything that was read, in the order in which it was found.
 #[derive(Debug, Clone, Default)]
@@ -17,6 +17,8 @@ pub struct Inventory {
     pub services: Vec<Service>,
     /// Network policies, each name once.
     pub policies: Vec<NetworkPolicy>,
+    /// Policies of the whole cluster, each kind and name once, in the order of the text.
+    pub cluster_policies: Vec<ClusterPolicy>,
 }
 
 /// An object that runs pods: a bare Pod, or the template of a controller.
