@@ -2,8 +2,8 @@
 
 mod answer;
 mod fix;
-mod manifest;
 mod json;
+mod manifest;
 mod party;
 mod question;
 mod quote;
@@ -46,7 +46,9 @@ pub(crate) fn run(args: &ExplainArgs, terminal: &Terminal) -> anyhow::Result<Exi
         repair::Manifests { list: &input.manifests, default_namespace: args.input.default_namespace() };
     let repair = repair::find(&question, &answers, manifests);
     match args.output {
-        ExplainFormat::Json => terminal.answer(&json::render(&question, &answers, repair.as_ref(), &notes))?,
+        ExplainFormat::Json => {
+            terminal.answer(&json::render(&question, &answers, repair.as_ref(), &notes))?
+        }
         ExplainFormat::Text => {
             let palette = terminal.palette();
             terminal.answer(&text::render(&question, &answers, repair.as_ref(), &input.sources, palette))?;

@@ -66,8 +66,7 @@ fn read_keeping(
         let complaint = Complaint::new(format!("{}: {}", problem.path, problem.message)).help(&problem.help);
         terminal.complain(&complaint.into());
     }
-    let options =
-        ReadOptions { default_namespace: args.default_namespace().to_owned(), keep_manifests };
+    let options = ReadOptions { default_namespace: args.default_namespace().to_owned(), keep_manifests };
     let mut reader = Reader::new(options);
     for (name, bytes) in files.contents {
         reader.bytes(name, bytes);

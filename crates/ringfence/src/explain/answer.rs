@@ -275,7 +275,8 @@ fn isolating(engine: &Engine, end: End, direction: Direction) -> Vec<PolicyId> {
 fn holding(engine: &Engine, end: End, direction: Direction) -> Vec<PolicyId> {
     let set = subject_pod(engine, end).and_then(|pod| engine.policy_set(pod, direction));
     let tiers = Tier::WITH_POLICIES.into_iter();
-    set.map(|set| tiers.flat_map(|tier| engine.set_policies(set, tier)).copied().collect()).unwrap_or_default()
+    set.map(|set| tiers.flat_map(|tier| engine.set_policies(set, tier)).copied().collect())
+        .unwrap_or_default()
 }
 
 fn subject_pod(engine: &Engine, end: End) -> Option<PodId> {

@@ -33,8 +33,7 @@ pub(super) fn to_json(node: &Node) -> Value {
 
 /// The policy that a patched manifest is, as the reader reads it; `None` where it would be refused.
 pub(super) fn read_policy(manifest: &Value, default_namespace: &str) -> Option<Policy> {
-    let options =
-        ReadOptions { default_namespace: default_namespace.to_owned(), ..ReadOptions::default() };
+    let options = ReadOptions { default_namespace: default_namespace.to_owned(), ..ReadOptions::default() };
     let reading = read([("the patched policy", manifest.to_string())], &options);
     if reading.findings.iter().any(|f| f.level == Level::Error) {
         return None;

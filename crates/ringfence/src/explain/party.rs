@@ -124,8 +124,7 @@ pub(super) fn parties(engine: &Engine, pods: &[PodId], whole: Option<&Reference>
 /// All outside addresses, those together that policies do not tell apart.
 fn outside(engine: &Engine) -> Vec<Party> {
     let is_outside = |address: &IpAddr| {
-        engine.pod_at(*address).is_none()
-            && !engine.nodes().any(|n| n.addresses.contains(address))
+        engine.pod_at(*address).is_none() && !engine.nodes().any(|n| n.addresses.contains(address))
     };
     let party = |range: ringfence_policy::AddressRange| {
         let mut addresses = match (range.first, range.last) {

@@ -84,7 +84,9 @@ fn step(
         let written = manifest::find(from.list, &key)?;
         let mut document = manifest::to_json(&written.node);
         let before = patches.iter().filter(|p| p.policy == key).flat_map(|p| &p.operations);
-        before.for_each(|operation| drop(apply(&mut document, operation)));
+        before.for_each(|operation| {
+            apply(&mut document, operation);
+        });
         let operation = proposal.operation(&document);
         apply(&mut document, &operation)?;
         let policy = manifest::read_policy(&document, from.default_namespace)?;

@@ -7,8 +7,8 @@ use ringfence_policy::{Direction, Engine, NearMiss, PolicyKey, RuleRef, Tier, Tr
 
 use super::answer::{Answer, Answers, Side, Why};
 use super::question::{Case, Question};
-use super::rule::RuleText;
 use super::repair::Repair;
+use super::rule::RuleText;
 use super::syntax::flow;
 use super::{fix, quote};
 use crate::ports::PortList;
@@ -192,7 +192,9 @@ impl Page<'_> {
             Why::Shares(shares) => {
                 let mut tier = None;
                 for share in shares {
-                    if tier.replace(self.engine.rule_tier(share.rule)) != Some(self.engine.rule_tier(share.rule)) {
+                    if tier.replace(self.engine.rule_tier(share.rule))
+                        != Some(self.engine.rule_tier(share.rule))
+                    {
                         self.tier(side, share.rule, direction);
                     }
                     let verdict = if share.allows { "allowed" } else { "denied" };
