@@ -3,6 +3,7 @@
 //! Worlds are generated from a seed, so that a figure can be had again. Each profile runs in a process of its own: peak
 //! memory is the process's, the generated world included.
 
+mod change;
 mod measure;
 mod profile;
 mod shape;
@@ -109,7 +110,7 @@ fn write_out(profile: Profile, seed: u64, folder: &Path) -> anyhow::Result<()> {
 
 fn header() -> String {
     format!(
-        "{:<8} {:>9} {:>9} {:>11} {:>11} {:>13} {:>18} {:>9}",
+        "{:<8} {:>9} {:>9} {:>11} {:>11} {:>13} {:>18} {:>8} {:>9}",
         "profile",
         "build ms",
         "map ms",
@@ -117,6 +118,7 @@ fn header() -> String {
         "explain µs",
         "pod added µs",
         "policy changed µs",
+        "p99 µs",
         "peak MB"
     )
 }
@@ -126,7 +128,7 @@ fn row(profile: Profile, f: &Figures) -> String {
         figure.map_or_else(|| "-".to_owned(), |figure| format!("{figure:.decimals$}"))
     };
     format!(
-        "{:<8} {:>9} {:>9} {:>11} {:>11} {:>13} {:>18} {:>9}",
+        "{:<8} {:>9} {:>9} {:>11} {:>11} {:>13} {:>18} {:>8} {:>9}",
         profile.name(),
         cell(f.build_ms, 0),
         cell(f.map_ms, 0),
@@ -134,6 +136,7 @@ fn row(profile: Profile, f: &Figures) -> String {
         cell(f.explain_us, 1),
         cell(f.pod_added_us, 1),
         cell(f.policy_changed_us, 1),
+        cell(f.policy_changed_p99_us, 1),
         cell(f.peak_mb, 0)
     )
 }

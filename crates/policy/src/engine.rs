@@ -19,6 +19,7 @@ use rustc_hash::{FxHashMap, FxHashSet};
 
 use crate::addresses::{AddressSpace, ClassId};
 use crate::change::{Change, Delta};
+use crate::cluster::Action;
 use crate::index::{GroupId, Index};
 use crate::matchers::{DistinctPeer, Matchers, PeerId};
 use crate::model::{
@@ -665,6 +666,34 @@ impl Engine {
             None => Side { allowed: true, isolated: false, because: Because::Itself, passed: Vec::new() },
         };
         Verdict { egress: side(Direction::Egress), ingress: side(Direction::Ingress) }
+    }
+
+    /// The rules that would have been met by a connection on one side, had an earlier rule of their tier not passed it on.
+    pub fn skipped(&self, from: End, to: End, traffic: Traffic, direction: Direction) -> Vec<RuleRef> {
+        let (from, to) = self.deciding_route(from, to, traffic);
+        let (from, to) = (self.find(from), self.find(to));
+        let (subject, other) = match direction {
+            Direction::Egress => (from, to),
+            Direction::Ingress => (to, from),
+        };
+        let set = subject.pod.and_then(|pod| self.policy_set(pod, direction));
+        let Some(matching) = set.map(|set| self.matching(set, self.found_identity(other))) else {
+            return Vec::new();
+        };
+        let named = self.named_ports(matching.named);
+        let [admin, _, baseline] = &matching.rules;
+        let baseline = Some(baseline).filter(|_| matching.network == NetworkTier::Silent);
+        let mut skipped = Vec::new();
+        for tier in [admin].into_iter().chain(baseline) {
+            let mut met = tier.iter().filter_map(|rule| {
+                let (action, ports) = self.policies.get(rule.policy)?.effect(direction, rule.rule)?;
+                ports.matches(traffic, named).then_some((*rule, action))
+            });
+            if met.next().is_some_and(|(_, action)| action == Action::Pass) {
+                skipped.extend(met.map(|(rule, _)| rule));
+            }
+        }
+        skipped
     }
 
     /// What the rules of a set that are asked say to a connection.

@@ -1,10 +1,12 @@
 //! From paths to an engine: read, report what is wrong, compile.
 
+use std::collections::{BTreeMap, BTreeSet};
 use std::io::stdin;
+use std::net::IpAddr;
 use std::path::PathBuf;
 
 use ringfence_k8s::{Inventory, Level, Manifest, ReadOptions, Reader, Sources};
-use ringfence_policy::Engine;
+use ringfence_policy::{Engine, ResolvedName};
 
 use crate::cli::InputArgs;
 use crate::complaint::Complaint;
@@ -86,10 +88,24 @@ fn read_keeping(
     }
     let mut world = reading.inventory.world();
     world.pod_cidrs.clone_from(&args.pod_cidrs);
+    world.names = merged(&args.names);
     Ok(Input {
         engine: Engine::new(world),
         inventory: reading.inventory,
         sources: reading.sources,
         manifests: reading.manifests,
     })
+}
+
+/// Each name once, with all addresses that were given for it.
+fn merged(names: &[ResolvedName]) -> Vec<ResolvedName> {
+    let mut merged: BTreeMap<&str, BTreeSet<IpAddr>> = BTreeMap::new();
+    for ResolvedName { name, addresses } in names {
+        merged.entry(name).or_default().extend(addresses);
+    }
+    let name = |(name, addresses): (&str, BTreeSet<IpAddr>)| ResolvedName {
+        name: name.to_owned(),
+        addresses: addresses.into_iter().collect(),
+    };
+    merged.into_iter().map(name).collect()
 }

@@ -5,7 +5,7 @@ use ringfence_oracle::questions::questions;
 use ringfence_policy::{Because, Direction, End, Engine, PodId, PolicyKey, RuleRef, Side, Tier, World};
 
 /// The first difference over the questions of a seed. `ids` are the engine's pods in the order of the world.
-pub fn wrong_sides(world: &World, engine: &Engine, ids: &[PodId], seed: u64) -> Option<String> {
+pub(crate) fn wrong_sides(world: &World, engine: &Engine, ids: &[PodId], seed: u64) -> Option<String> {
     for (place, id) in (0u32..).map(PodId).zip(ids) {
         for direction in Direction::ALL {
             let ours = engine.isolating(*id, direction).iter();
@@ -93,7 +93,7 @@ fn naive_direction(direction: Direction) -> naive::Direction {
 }
 
 /// The same end for the engine; `ids` are its pods in the order of the world.
-pub fn end(end: naive::End, ids: &[PodId]) -> End {
+pub(crate) fn end(end: naive::End, ids: &[PodId]) -> End {
     match end {
         naive::End::Pod(pod) => End::Pod(ids[pod.0 as usize]),
         naive::End::PodAt(_, address) | naive::End::Outside(address) => End::Address(address),

@@ -39,6 +39,8 @@ pub(super) struct Side {
     pub(super) holding: Vec<PolicyId>,
     /// The rules that passed it on to the next tier.
     pub(super) passed: Vec<RuleRef>,
+    /// The rules of their tiers that were not asked for that reason, and would have been met.
+    pub(super) skipped: Vec<RuleRef>,
     pub(super) why: Why,
     /// For a denial, from the nearest to the farthest.
     pub(super) misses: Vec<NearMiss>,
@@ -146,6 +148,10 @@ impl<'q> Answer<'q> {
                     allowed: side.allowed,
                     isolated_by: isolating(engine, subject, direction),
                     holding: holding(engine, subject, direction),
+                    skipped: match side.passed.is_empty() {
+                        true => Vec::new(),
+                        false => engine.skipped(from, to, traffic, direction),
+                    },
                     passed: side.passed,
                     misses: engine.near_misses(from, to, traffic, direction),
                     why: match side.because {
@@ -220,6 +226,7 @@ fn all_ports(engine: &Engine, from: End, to: End, direction: Direction) -> (Port
         isolated_by: isolating(engine, subject, direction),
         holding: holding(engine, subject, direction),
         passed: Vec::new(),
+        skipped: Vec::new(),
         why,
         misses,
     };

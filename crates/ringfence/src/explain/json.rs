@@ -115,6 +115,10 @@ fn side_json(engine: &Engine, side: &Side, case: &Case<'_>, direction: Direction
         let passed: Vec<Value> = side.passed.iter().map(|rule| because_rule(engine, *rule)).collect();
         extend(&mut because, [("passedBy".to_owned(), Value::Array(passed))]);
     }
+    if !side.skipped.is_empty() {
+        let skipped: Vec<Value> = side.skipped.iter().map(|rule| because_rule(engine, *rule)).collect();
+        extend(&mut because, [("skipped".to_owned(), Value::Array(skipped))]);
+    }
     let mut value = json!({
         "verdict": verdict(side.allowed),
         "isolated": !side.isolated_by.is_empty(),

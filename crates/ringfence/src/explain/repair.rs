@@ -6,7 +6,8 @@
 use json_patch::PatchOperation;
 use ringfence_k8s::Manifest;
 use ringfence_policy::{
-    Change, Difference, Direction, Engine, NearMiss, Policy, PolicyId, PolicyKey, RuleRef, Source, Traffic,
+    Change, Difference, Direction, Engine, NearMiss, Peers, Policy, PolicyId, PolicyKey, Ports, RuleRef,
+    Source, Traffic,
 };
 use serde_json::{Value, json};
 
@@ -136,8 +137,12 @@ fn candidates(
     case: &Case<'_>,
     direction: Direction,
 ) -> Vec<(PolicyId, Proposal)> {
-    let near = side.misses.iter().filter_map(|miss| widen(engine, miss, case, direction));
-    let mut found: Vec<(PolicyId, Proposal)> = near.collect();
+    let (narrow, wide): (Vec<&NearMiss>, Vec<&NearMiss>) =
+        side.misses.iter().partition(|miss| opens_little(engine, miss));
+    let widened = |misses: Vec<&NearMiss>| -> Vec<(PolicyId, Proposal)> {
+        misses.into_iter().filter_map(|miss| widen(engine, miss, case, direction)).collect()
+    };
+    let mut found = widened(narrow);
     match &side.why {
         Why::Rule(rule) => found.extend(accept_before(engine, *rule, case, direction)),
         _ => {
@@ -147,7 +152,30 @@ fn candidates(
             found.extend(policies.into_iter().filter_map(|p| new_rule(engine, p, None, case, direction)));
         }
     }
+    found.extend(widened(wide));
     found
+}
+
+/// Whether a rule that gets one more peer still has its ports, and one that gets one more port its peers: else a rule of
+/// its own opens less.
+fn opens_little(engine: &Engine, miss: &NearMiss) -> bool {
+    let ports = miss.differs.iter().any(|d| matches!(d, Difference::Ports { .. }));
+    let place = miss.rule.rule as usize;
+    match engine.policy(miss.rule.policy) {
+        Some(Policy::Network(policy)) => {
+            let rules = if miss.rule.egress { &policy.egress } else { &policy.ingress };
+            rules.as_ref().and_then(|rules| rules.get(place)).is_some_and(|rule| match ports {
+                true => rule.peers != Peers::Any,
+                false => rule.ports != Ports::Any,
+            })
+        }
+        Some(Policy::Cluster(policy)) => {
+            let rules = if miss.rule.egress { &policy.egress } else { &policy.ingress };
+            let matches = rules.get(place).and_then(|rule| rule.matches.as_ref());
+            matches.is_some_and(|matches| ports || matches.ports != Ports::Any)
+        }
+        None => false,
+    }
 }
 
 fn asked_labels(engine: &Engine, policy: PolicyId) -> usize {

@@ -138,7 +138,7 @@ fn fields_text(fields: &Map<String, Value>) -> String {
 
 /// A string as YAML: quoted where it would read as something else. A colon can end a key.
 fn scalar(value: &str) -> String {
-    let plain = value.bytes().next().is_some_and(|b| b.is_ascii_alphanumeric())
+    let plain = value.bytes().next().is_some_and(|b| b.is_ascii_alphanumeric() || b == b'/')
         && value.bytes().all(|b| b.is_ascii_alphanumeric() || b"-_./".contains(&b))
         && value.parse::<f64>().is_err()
         && !["true", "false", "yes", "no", "on", "off", "null", "y", "n"]
@@ -205,7 +205,7 @@ mod tests {
     #[test]
     fn flow_style_quotes_what_would_read_as_something_else() {
         let check = |value: Value, expect: &str| assert_eq!(flow(&value), expect);
-        check(json!({"a": "b", "n": 1}), "{a: b, n: 1}");
+        check(json!({"a": "b", "port": 1, "n": "/x"}), r#"{a: b, port: 1, "n": /x}"#);
         check(json!(["true", "1.5", "7", "", "x y", "a: b"]), r#"["true", "1.5", "7", "", "x y", "a: b"]"#);
         check(json!({"kubernetes.io/metadata.name": "shop"}), "{kubernetes.io/metadata.name: shop}");
         check(json!(["10.0.0.0/8", "fd00::/8"]), r#"[10.0.0.0/8, "fd00::/8"]"#);

@@ -221,13 +221,17 @@ impl Page<'_> {
     fn passed(&mut self, side: &Side) {
         for rule in &side.passed {
             let tier = self.engine.rule_tier(*rule);
-            let rest = match tier {
-                Tier::Baseline => "the rest of the tier is skipped, which leaves the default",
-                _ => "the rest of the tier is skipped",
+            let next = match tier {
+                Tier::Baseline => "what is left is the default",
+                _ => "the next tier is asked",
             };
-            self.line(&format!("  tier {}: {rest}", tier.as_str()));
+            self.line(&format!("  tier {}: a rule passes it on, so {next}", tier.as_str()));
             self.line(&format!("  passed on: {}", self.rule_text(*rule)));
             self.quote(*rule);
+            for skipped in side.skipped.iter().filter(|r| self.engine.rule_tier(**r) == tier) {
+                let action = RuleText::new(self.engine, *skipped).map_or("", |r| r.action);
+                self.line(&format!("  skipped: {action} of {}", self.rule_text(*skipped)));
+            }
         }
     }
 
