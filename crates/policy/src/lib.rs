@@ -32,5 +32,5 @@ pub use model::{
     Requirement, ResolvedName, Rule, RuleRef, Source, Traffic, Workload, World,
 };
 pub use portmap::{Decision, PortMap, PortSet, RuleId, Span};
-pub use reach::{Connection, Reach, ReachEnd};
+pub use reach::{Connection, Connections, Reach, ReachEnd, Rows, View};
 pub use verdict::{Because, Direction, Side, Verdict};
