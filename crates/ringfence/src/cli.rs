@@ -75,6 +75,10 @@ pub(crate) struct MapArgs {
     #[arg(short = 'A', long)]
     pub(crate) all_namespaces: bool,
 
+    /// Show each pod by itself instead of workloads; the replicas of a manifest, which are alike, as one
+    #[arg(long)]
+    pub(crate) pods: bool,
+
     /// The format of the answer
     #[arg(short, long, value_name = "FORMAT", default_value = "table")]
     pub(crate) output: MapFormat,
@@ -245,6 +249,9 @@ Examples:
 
   # What reaches, and is reached from, namespace shop
   ringfence map k8s/ -n shop
+
+  # Pod by pod, of a cluster's objects
+  kubectl get namespaces,pods,networkpolicies -A -o yaml | ringfence map - --pods
 
   # For programs
   kustomize build overlays/prod | ringfence map - -o json";

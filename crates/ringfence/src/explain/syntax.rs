@@ -186,7 +186,7 @@ fn blocks(party: &Party) -> Vec<IpNet> {
         Reference::Address(address) => vec![IpNet::from(*address)],
         Reference::Outside(first, last) => ranges::prefix(*first, *last).into_iter().collect(),
         Reference::External => vec![Ipv4Net::default().into(), Ipv6Net::default().into()],
-        Reference::Workload { .. } => Vec::new(),
+        Reference::Workload { .. } | Reference::Pod { .. } => Vec::new(),
     }
 }
 
