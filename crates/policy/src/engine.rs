@@ -26,7 +26,7 @@ use crate::model::{
     Labels, NAMESPACE_NAME_LABEL, NamedPort, Namespace, Node, Pod, PodId, Policy, PolicyId, PolicyKey,
     ResolvedName, RuleRef, Source, Traffic, World,
 };
-use crate::policies::{Policies, SetId, SetKey, Sets, cluster_rules, network_rules};
+use crate::policies::{Policies, SetId, Sets, cluster_rules, network_rules};
 use crate::portmap::{Canvas, Decision, Painter, Point, PortMap};
 use crate::slots::{Interner, Slots};
 use crate::verdict::{Because, Direction, Side, Tier, Verdict};
@@ -462,6 +462,10 @@ impl Engine {
         (peers, self.named_ports(identity.named))
     }
 
+    pub(crate) fn matcher(&self, peer: PeerId) -> Option<&DistinctPeer> {
+        self.matchers.get(peer)
+    }
+
     /// The address space as address peers divide it.
     pub fn address_space(&self) -> &AddressSpace {
         &self.space
@@ -495,13 +499,23 @@ impl Engine {
     /// All that a port map follows from: the rules of a set that an identity meets, in the order in which they are
     /// asked, each once, and what their named ports mean there.
     pub(crate) fn matching(&self, set: SetId, identity: Identity) -> Matching {
+        self.matching_peers(set, || self.peers_of(identity), identity.named)
+    }
+
+    /// The same for an end that these peers match, which has these ports with a name.
+    pub(crate) fn matching_peers<P: Iterator<Item = PeerId>>(
+        &self,
+        set: SetId,
+        peers: impl Fn() -> P,
+        named: NamedId,
+    ) -> Matching {
         let Some(set) = self.sets.get(set) else {
             let network = NetworkTier::Isolates;
             return Matching { rules: Default::default(), network, named: NamedId(0) };
         };
         let mut places = Vec::new();
         let mut rules = |tier| match set.list(tier) {
-            Some(list) => self.sets.matching(list, self.peers_of(identity), &mut places).collect(),
+            Some(list) => self.sets.matching(list, peers(), &mut places).collect(),
             None => Vec::new(),
         };
         Matching {
@@ -510,7 +524,27 @@ impl Engine {
                 Some(_) => NetworkTier::Isolates,
                 None => NetworkTier::Silent,
             },
-            named: self.receiving_ports(set, identity),
+            named: match set.direction {
+                Direction::Ingress => set.named,
+                Direction::Egress => named,
+            },
+        }
+    }
+
+    /// The prefixes that an address peer holds, less those that it does not hold.
+    pub(crate) fn prefixes_held(&self, peer: &DistinctPeer) -> (Vec<IpNet>, Vec<IpNet>) {
+        let hosts = |addresses: &mut dyn Iterator<Item = &IpAddr>| addresses.map(|a| IpNet::from(*a)).collect();
+        match peer {
+            DistinctPeer::PodsIn(..) | DistinctPeer::PodsAcross(_) => (Vec::new(), Vec::new()),
+            DistinctPeer::Block(block) => (vec![block.cidr()], block.except().to_vec()),
+            DistinctPeer::Nodes(selector) => {
+                let nodes = self.nodes.values().filter(|n| selector.matches(&n.labels));
+                (hosts(&mut nodes.flat_map(|n| &n.addresses)), Vec::new())
+            }
+            DistinctPeer::Domain(pattern) => {
+                let names = self.names.iter().filter(|(name, _)| pattern.matches(name));
+                (hosts(&mut names.flat_map(|(_, addresses)| addresses)), Vec::new())
+            }
         }
     }
 
@@ -710,14 +744,6 @@ impl Engine {
         };
         let isolated = matching.network != NetworkTier::Silent;
         Side { allowed: decision.allow, isolated, because, passed: point.passed }
-    }
-
-    /// The ports with a name of the pods that receive, as far as the rules of a set can use them.
-    fn receiving_ports(&self, set: &SetKey, identity: Identity) -> NamedId {
-        match set.direction {
-            Direction::Ingress => set.named,
-            Direction::Egress => identity.named,
-        }
     }
 
     fn found_own_node(&self, from: Found, to: Found) -> bool {

@@ -21,7 +21,7 @@ use crate::model::{PodId, Workload};
 use crate::portmap::PortSet;
 use crate::reach::ends::Pods;
 use crate::reach::outside::Outside;
-use crate::reach::portsets::PortSets;
+use crate::reach::portsets::{Asker, PortSets};
 use crate::reach::sides::{Numbers, Sides};
 
 pub use crate::reach::rows::Rows;
@@ -92,14 +92,10 @@ impl Reach {
     pub fn with_view(engine: &Engine, view: View) -> Reach {
         let mut numbers = Numbers::new();
         let (pods, mut ends) = Pods::new(engine, view, &mut numbers);
-        let ranges: Vec<_> = engine
-            .address_space()
-            .ranges()
-            .into_iter()
-            .map(|range| (range, numbers.identity(engine.class_identity(range.class))))
-            .collect();
-        let (sides, sets) = Sides::new(engine, &numbers);
-        let (outside, ranges) = Outside::new(&ranges, &sides);
+        let mut asker = Asker::new(engine);
+        let sides = Sides::new(engine, &numbers, &mut asker);
+        let (outside, ranges) = Outside::new(engine, &numbers, &sides, &mut asker);
+        let sets = asker.sets;
         ends.extend(ranges);
         Reach { ends, pods, outside, sides, sets }
     }

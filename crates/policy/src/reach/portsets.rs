@@ -4,7 +4,8 @@ use std::sync::Arc;
 
 use rustc_hash::FxHashMap;
 
-use crate::engine::{Engine, Identity, Matching};
+use crate::engine::{Engine, Identity, Matching, NamedId};
+use crate::matchers::PeerId;
 use crate::policies::SetId;
 use crate::portmap::{Decision, PortMap, PortSet};
 use crate::slots::number;
@@ -116,7 +117,15 @@ impl<'e> Asker<'e> {
 
     /// What may pass between the pods of a policy set and an identity.
     pub(super) fn between(&mut self, set: SetId, identity: Identity) -> PortSetId {
-        let rules = self.engine.matching(set, identity);
+        self.of(self.engine.matching(set, identity))
+    }
+
+    /// What may pass between the pods of a policy set and outside addresses that these peers hold.
+    pub(super) fn outside(&mut self, set: SetId, peers: &[PeerId]) -> PortSetId {
+        self.of(self.engine.matching_peers(set, || peers.iter().copied(), NamedId(0)))
+    }
+
+    fn of(&mut self, rules: Matching) -> PortSetId {
         if let Some(known) = self.by_rules.get(&rules) {
             return *known;
         }

@@ -111,7 +111,7 @@ impl<'r> RowMaker<'r> {
                 }
             }
         }
-        for (identity, _) in self.exceptions_to_pods(sender) {
+        for (identity, _) in sides.exceptions(sender.egress) {
             for place in self.by_identity.get(*identity as usize).into_iter().flatten() {
                 put(&mut self.row, *place, self.receivers.get(*place as usize), |receiver| {
                     self.looked_up.between(seen, receiver, sets)
@@ -167,7 +167,7 @@ impl<'r> RowMaker<'r> {
     }
 
     fn look_up(&mut self, sender: &Sender, seen: &Seen) {
-        let exceptions = self.exceptions_to_pods(sender);
+        let exceptions = self.reach.sides.exceptions(sender.egress);
         let (sides, sender_sides) = (&self.reach.sides, &mut self.looked_up);
         sender_sides.egress = sides.default_of(sender.egress);
         for (identity, ports) in exceptions {
@@ -189,7 +189,7 @@ impl<'r> RowMaker<'r> {
     }
 
     fn take_back(&mut self, sender: &Sender, seen: &Seen) {
-        let exceptions = self.exceptions_to_pods(sender);
+        let exceptions = self.reach.sides.exceptions(sender.egress);
         let (sides, sender_sides) = (&self.reach.sides, &mut self.looked_up);
         for (identity, _) in exceptions {
             if let Some(place) = sender_sides.egress_to.get_mut(*identity as usize) {
@@ -203,13 +203,6 @@ impl<'r> RowMaker<'r> {
                 }
             }
         }
-    }
-
-    /// Identities of pods come before those of outside ranges, and exceptions are sorted.
-    fn exceptions_to_pods(&self, sender: &Sender) -> &'r [(u32, PortSetId)] {
-        let all = self.reach.sides.exceptions(sender.egress);
-        let pods = all.partition_point(|(identity, _)| (*identity as usize) < self.reach.pods.identities());
-        all.get(..pods).unwrap_or_default()
     }
 }
 

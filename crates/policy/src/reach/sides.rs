@@ -6,7 +6,7 @@ use rustc_hash::FxHashMap;
 
 use crate::engine::{Engine, Identity};
 use crate::policies::SetId;
-use crate::reach::portsets::{Asker, PortSetId, PortSets};
+use crate::reach::portsets::{Asker, PortSetId};
 use crate::slots::number;
 use crate::verdict::Direction;
 
@@ -64,13 +64,18 @@ impl Numbers {
         self.identities.number(identity)
     }
 
+    /// The policy sets, by number; `None` where no policy holds the pods.
+    pub(super) fn sets(&self) -> &[Option<SetId>] {
+        self.sets.values()
+    }
+
     /// The identities, by number.
     pub(super) fn identities(&self) -> &[Identity] {
         self.identities.values()
     }
 }
 
-/// For each policy set the ports toward nobody in particular, and toward those identities for which it has others.
+/// For each policy set the ports toward nobody in particular, and toward those pods for which it has others.
 #[derive(Debug, Clone)]
 pub(super) struct Sides {
     /// By policy set.
@@ -82,7 +87,7 @@ pub(super) struct Sides {
 }
 
 impl Sides {
-    pub(super) fn new(engine: &Engine, numbers: &Numbers) -> (Sides, PortSets) {
+    pub(super) fn new(engine: &Engine, numbers: &Numbers, asker: &mut Asker<'_>) -> Sides {
         let mut identities_with: FxHashMap<_, Vec<u32>> = FxHashMap::default();
         let mut with_named_ports = Vec::new();
         for (place, identity) in (0u32..).zip(numbers.identities()) {
@@ -93,7 +98,6 @@ impl Sides {
                 with_named_ports.push(place);
             }
         }
-        let mut asker = Asker::new(engine);
         let mut sides = Sides {
             defaults: Vec::with_capacity(numbers.sets.values().len()),
             exceptions: Vec::with_capacity(numbers.sets.values().len()),
@@ -127,7 +131,7 @@ impl Sides {
             sides.defaults.push(default);
             sides.exceptions.push(exceptions);
         }
-        (sides, asker.sets)
+        sides
     }
 
     /// By policy set, what holds toward nobody in particular.

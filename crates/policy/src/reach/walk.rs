@@ -148,11 +148,9 @@ impl Arrivals {
         arrivals
     }
 
-    /// Finds where an outside range may connect to.
+    /// Finds where an outside range may connect to. The ranges are asked for in their order, none left out.
     fn arrive(&mut self, reach: &Reach, range: u32, found: &mut Vec<(u32, PortSetId)>) {
-        let Some(identity) = reach.outside.identity(range) else { return };
-        let exceptions = reach.sides.excepted_in(identity);
-        for (policy_set, ports) in exceptions {
+        for (policy_set, ports) in reach.outside.changes(range) {
             for end in self.ends_of.get(*policy_set as usize).into_iter().flatten() {
                 set(&mut self.ports, &mut self.open, *end, *ports);
             }
@@ -163,12 +161,6 @@ impl Arrivals {
                 let end = word * 64 + bits.trailing_zeros();
                 bits &= bits - 1;
                 found.extend(self.ports.get(end as usize).map(|ports| (end, *ports)));
-            }
-        }
-        for (policy_set, _) in exceptions {
-            let default = reach.sides.default_of(*policy_set);
-            for end in self.ends_of.get(*policy_set as usize).into_iter().flatten() {
-                set(&mut self.ports, &mut self.open, *end, default);
             }
         }
     }
