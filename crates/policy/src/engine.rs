@@ -54,6 +54,10 @@ impl Identity {
         self.named != NamedId(0)
     }
 
+    pub(crate) fn named(self) -> NamedId {
+        self.named
+    }
+
     /// What no peer of any policy matches.
     pub const NOBODY: Identity =
         Identity { signature: SignatureId(0), class: ClassId::NONE, named: NamedId(0) };

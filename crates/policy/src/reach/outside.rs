@@ -6,7 +6,7 @@ use std::net::{IpAddr, Ipv4Addr, Ipv6Addr};
 use ipnet::IpNet;
 use rustc_hash::FxHashMap;
 
-use crate::engine::Engine;
+use crate::engine::{Engine, NamedId};
 use crate::matchers::PeerId;
 use crate::policies::SetId;
 use crate::reach::ReachEnd;
@@ -206,7 +206,7 @@ fn steps(engine: &Engine, set: SetId, default: PortSetId, asker: &mut Asker<'_>)
         let ports = match known.get(&peers) {
             Some(ports) => *ports,
             None => {
-                let ports = asker.outside(set, &peers);
+                let ports = asker.met(set, &peers, NamedId(0));
                 known.insert(peers, ports);
                 ports
             }

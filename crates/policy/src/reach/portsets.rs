@@ -4,7 +4,7 @@ use std::sync::Arc;
 
 use rustc_hash::FxHashMap;
 
-use crate::engine::{Engine, Identity, Matching, NamedId};
+use crate::engine::{Engine, Matching, NamedId};
 use crate::matchers::PeerId;
 use crate::policies::SetId;
 use crate::portmap::{Decision, PortMap, PortSet};
@@ -115,14 +115,10 @@ impl<'e> Asker<'e> {
         Asker { engine, by_rules: FxHashMap::default(), sets: PortSets::new() }
     }
 
-    /// What may pass between the pods of a policy set and an identity.
-    pub(super) fn between(&mut self, set: SetId, identity: Identity) -> PortSetId {
-        self.of(self.engine.matching(set, identity))
-    }
-
-    /// What may pass between the pods of a policy set and outside addresses that these peers hold.
-    pub(super) fn outside(&mut self, set: SetId, peers: &[PeerId]) -> PortSetId {
-        self.of(self.engine.matching_peers(set, || peers.iter().copied(), NamedId(0)))
+    /// What may pass between the pods of a policy set and an end that these peers, of those that the set names, match, and
+    /// that has these ports with a name.
+    pub(super) fn met(&mut self, set: SetId, peers: &[PeerId], named: NamedId) -> PortSetId {
+        self.of(self.engine.matching_peers(set, || peers.iter().copied(), named))
     }
 
     fn of(&mut self, rules: Matching) -> PortSetId {

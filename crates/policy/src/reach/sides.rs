@@ -4,7 +4,8 @@ use std::hash::Hash;
 
 use rustc_hash::FxHashMap;
 
-use crate::engine::{Engine, Identity};
+use crate::engine::{Engine, Identity, NamedId};
+use crate::matchers::PeerId;
 use crate::policies::SetId;
 use crate::reach::portsets::{Asker, PortSetId};
 use crate::slots::number;
@@ -103,23 +104,33 @@ impl Sides {
             exceptions: Vec::with_capacity(numbers.sets.values().len()),
             excepted_in: vec![Vec::new(); numbers.identities().len()],
         };
+        // The peers that a set names and an identity is matched by: all that the set can tell of the identity.
+        let mut met: Vec<(u32, Option<PeerId>)> = Vec::new();
+        let mut known: FxHashMap<(Vec<PeerId>, NamedId), PortSetId> = FxHashMap::default();
         for (row, set) in (0u32..).zip(numbers.sets.values()) {
             let (mut default, mut exceptions) = (PortSetId::ALL, Vec::new());
             if let Some(set) = *set {
-                default = asker.between(set, Identity::NOBODY);
-                let named = match engine.direction(set) {
-                    Direction::Ingress => &[][..],
-                    Direction::Egress => &with_named_ports,
-                };
-                let met = engine.peers_named(set).filter_map(|peer| identities_with.get(&peer)).flatten();
-                let mut met: Vec<u32> = met.chain(named).copied().collect();
+                default = asker.met(set, &[], NamedId(0));
+                met.clear();
+                for peer in engine.peers_named(set) {
+                    let identities = identities_with.get(&peer).into_iter().flatten();
+                    met.extend(identities.map(|place| (*place, Some(peer))));
+                }
+                if engine.direction(set) == Direction::Egress {
+                    met.extend(with_named_ports.iter().map(|place| (*place, None)));
+                }
                 met.sort_unstable();
                 met.dedup();
-                for place in met {
-                    let Some(identity) = numbers.identities().get(place as usize) else { continue };
-                    let ports = asker.between(set, *identity);
+                known.clear();
+                for of_identity in met.chunk_by(|a, b| a.0 == b.0) {
+                    let Some((place, _)) = of_identity.first() else { continue };
+                    let Some(identity) = numbers.identities().get(*place as usize) else { continue };
+                    let peers: Vec<PeerId> = of_identity.iter().filter_map(|(_, peer)| *peer).collect();
+                    let ports = *known
+                        .entry((peers, identity.named()))
+                        .or_insert_with_key(|(peers, named)| asker.met(set, peers, *named));
                     if ports != default {
-                        exceptions.push((place, ports));
+                        exceptions.push((*place, ports));
                     }
                 }
             }
