@@ -537,7 +537,8 @@ impl Engine {
 
     /// The prefixes that an address peer holds, less those that it does not hold.
     pub(crate) fn prefixes_held(&self, peer: &DistinctPeer) -> (Vec<IpNet>, Vec<IpNet>) {
-        let hosts = |addresses: &mut dyn Iterator<Item = &IpAddr>| addresses.map(|a| IpNet::from(*a)).collect();
+        let hosts =
+            |addresses: &mut dyn Iterator<Item = &IpAddr>| addresses.map(|a| IpNet::from(*a)).collect();
         match peer {
             DistinctPeer::PodsIn(..) | DistinctPeer::PodsAcross(_) => (Vec::new(), Vec::new()),
             DistinctPeer::Block(block) => (vec![block.cidr()], block.except().to_vec()),

@@ -102,9 +102,11 @@ impl Row {
         pods: &[PodId],
     ) -> Row {
         let first = pods.first().and_then(|p| engine.pod(*p));
-        let isolation = |direction| match pods.first().and_then(|p| engine.policy_set(*p, direction)) {
-            Some(_) => "isolated",
-            None => "open",
+        let isolation = |direction| match pods.first() {
+            Some(pod) if !engine.isolating(*pod, direction).is_empty() => "isolated",
+            // By policies of the whole cluster alone: what none of their rules decides is allowed.
+            Some(pod) if engine.policy_set(*pod, direction).is_some() => "held",
+            _ => "open",
         };
         Row {
             reference: reference.clone(),

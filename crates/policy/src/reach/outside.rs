@@ -176,7 +176,9 @@ fn steps(engine: &Engine, set: SetId, default: PortSetId, asker: &mut Asker<'_>)
     peers.dedup();
     let mut events: Vec<(Point, PeerId, i32)> = Vec::new();
     for peer in peers {
-        for (first, last) in engine.matcher(peer).map(|p| intervals(engine.prefixes_held(p))).unwrap_or_default() {
+        for (first, last) in
+            engine.matcher(peer).map(|p| intervals(engine.prefixes_held(p))).unwrap_or_default()
+        {
             events.push((Point::of(first), peer, 1));
             events.extend(Point::after(last).map(|after| (after, peer, -1)));
         }
@@ -253,7 +255,8 @@ mod tests {
         let nets = |list: &[&str]| list.iter().map(|n| n.parse().unwrap()).collect::<Vec<IpNet>>();
         let check = |held: &[&str], except: &[&str], expect: &[(&str, &str)]| {
             let got = intervals((nets(held), nets(except)));
-            let got: Vec<(String, String)> = got.iter().map(|(a, b)| (a.to_string(), b.to_string())).collect();
+            let got: Vec<(String, String)> =
+                got.iter().map(|(a, b)| (a.to_string(), b.to_string())).collect();
             let expect: Vec<(String, String)> =
                 expect.iter().map(|(a, b)| ((*a).to_owned(), (*b).to_owned())).collect();
             assert_eq!(got, expect, "{held:?} except {except:?}");

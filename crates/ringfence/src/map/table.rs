@@ -41,6 +41,7 @@ fn ends(map: &Map<'_>, palette: Palette) -> String {
         .collect();
     let paint = |_, cell: &str| match cell {
         "isolated" => palette.allowed(cell),
+        "held" => palette.accent(cell),
         "host network" => palette.dim(cell),
         _ => cell.to_owned(),
     };
