@@ -11,7 +11,6 @@
 //! in a cluster may depend on it.
 
 pub mod agreement;
-pub mod agreement;
 pub mod minimize;
 pub mod naive;
 pub mod questions;
