@@ -243,8 +243,8 @@ pub struct EndValue {
     pub egress: [EndpointWord; SLOTS],
 }
 
-/// What holds for a local endpoint in one direction: bit 0 isolated, bit 1 set for every local endpoint, and the
-/// policy set's id in the bits above.
+/// What holds for a local endpoint in one direction: bit 0 isolated (held by policies, of whatever
+/// tier), bit 1 set for every local endpoint, and the policy set's id in the bits above.
 #[derive(
     Clone,
     Copy,
@@ -399,12 +399,12 @@ impl PortMapKey {
 pub struct PortMapValue {
     verdict: u8,
     pad: [u8; 3],
-    /// The rule that gave the verdict; 0 for the default of an isolated endpoint.
+    /// The rule that gave the verdict; 0 where none did.
     pub rule: u32,
 }
 
 impl PortMapValue {
-    /// Allowed by a rule.
+    /// Allowed by a rule, or by default with rule 0.
     #[must_use]
     pub fn allow(rule: u32) -> Self {
         Self { verdict: 1, pad: [0; 3], rule }

@@ -55,9 +55,9 @@ pub enum Fate {
     Itself,
     /// To a pod from its own node.
     OwnNode,
-    /// Every side that is isolated has a rule; this is that of the side asked last.
+    /// Every side that is isolated allows; this is what the side asked last says.
     Allowed {
-        /// The rule's number.
+        /// The rule's number, 0 for the default.
         rule: u32,
     },
     /// A side denies.

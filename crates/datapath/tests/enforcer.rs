@@ -16,7 +16,7 @@ use ringfence_datapath::{
     ApplyError, Enforcer, EnforcerError, Image, NodeView, Options, PlanError, Planner, Tables,
 };
 use ringfence_oracle::worlds::{Size, mutate, world};
-use ringfence_policy::{Engine, World};
+use ringfence_policy::Engine;
 
 /// Whether the kernel does what an engine says.
 fn check(enforcer: &Enforcer, engine: &Engine, seed: u64) {
@@ -28,15 +28,15 @@ fn check(enforcer: &Enforcer, engine: &Engine, seed: u64) {
 }
 
 fn engine(seed: u64, mutations: usize) -> Engine {
-    let size = Size { cluster_policies: 0, names: false, ..Size::cluster() };
+    let size = Size::cluster();
     let mut made = world(seed, &size);
     let mut random = ringfence_oracle::random::Random::new(seed);
     (0..mutations).for_each(|_| mutate(&mut made, &size, &mut random));
     Engine::new(made)
 }
 
-fn view(world: &World) -> NodeView {
-    promises::node_view(world, 0)
+fn view(engine: &Engine) -> NodeView {
+    promises::node_view(engine, 0)
 }
 
 #[test]
@@ -45,19 +45,19 @@ fn a_full_table_leaves_what_was_in_force_and_no_rubbish() {
     let (mut failed, mut recovered) = (0, 0);
     for seed in 0..40 {
         let first = engine(11_000_000 + seed, 0);
-        if first.world().nodes.is_empty() {
+        if promises::nodes(&first) == 0 {
             continue;
         }
         let Some(kernel) = support::load(&small) else { return };
-        let name = view(first.world()).name;
-        let mut enforcer = Enforcer::new(kernel, view(first.world()));
+        let name = view(&first).name;
+        let mut enforcer = Enforcer::new(kernel, view(&first));
         let mut in_force = None;
         let mut after_failure = false;
         for step in 0..6 {
             // One world and now and then a quite different one, which often has no room beside it.
             let next =
                 if step % 2 == 0 { engine(11_000_000 + seed, step) } else { engine(11_500_000 + seed, step) };
-            if next.world().nodes.first().is_none_or(|n| n.name != name) {
+            if next.nodes().next().is_none_or(|n| n.name != name) {
                 continue;
             }
             match enforcer.switch(&next) {
@@ -91,7 +91,7 @@ fn a_full_table_leaves_what_was_in_force_and_no_rubbish() {
 fn a_clash_of_numbers_is_got_round() {
     let engine = engine(12_000_000, 0);
     let Some(mut kernel) = support::load(&Options::default()) else { return };
-    let view = view(engine.world());
+    let view = view(&engine);
     let image = Image::new(&engine, &view);
     let (key, portmap) = image.rules.iter().next().expect("the world has policies");
     let other = Op::PutRule { key: *key, portmap: portmap + 1 };
@@ -115,7 +115,7 @@ fn a_clash_of_numbers_is_got_round() {
 fn tables_of_another_process_are_taken_over() {
     let (old, new) = (engine(13_000_000, 0), engine(13_000_000, 4));
     let Some(mut kernel) = support::load(&Options::default()) else { return };
-    let view = view(old.world());
+    let view = view(&old);
     let ops = Planner::new().plan(&Image::new(&old, &view)).unwrap();
     kernel.apply(&ops[..ops.len() - 1]).unwrap();
     let mut enforcer = Enforcer::new(kernel, view);

@@ -133,9 +133,9 @@ enum direction {
 };
 
 enum reason {
-	OPEN = 1, /* the endpoint is not isolated in this direction */
+	OPEN = 1, /* no policy holds the endpoint in this direction */
 	RULE = 2,
-	DEFAULT = 3, /* no rule: the default of an isolated endpoint */
+	DEFAULT = 3, /* policies hold the endpoint, and none of their rules decides */
 	UNKNOWN_ENDPOINT = 4,
 	MALFORMED = 5,
 	FRAGMENT = 6,
