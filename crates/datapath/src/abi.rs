@@ -14,7 +14,9 @@
 //!
 //! It decides nothing, and knows no policy.
 
+use std::cmp::Ordering;
 use std::net::{IpAddr, Ipv4Addr, Ipv6Addr};
+use std::ops::RangeInclusive;
 
 use ipnet::IpNet;
 use zerocopy::{FromBytes, Immutable, IntoBytes, KnownLayout};
@@ -310,9 +312,7 @@ pub struct RuleKey {
 
 /// A block of protocols and ports in a port map, matched by the longest prefix: every protocol, every port of one
 /// protocol, or an aligned block of ports.
-#[derive(
-    Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash, FromBytes, IntoBytes, Immutable, KnownLayout,
-)]
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash, FromBytes, IntoBytes, Immutable, KnownLayout)]
 #[repr(C)]
 pub struct PortMapKey {
     len: u32,
@@ -320,6 +320,20 @@ pub struct PortMapKey {
     protocol: u8,
     port: [u8; 2],
     pad: u8,
+}
+
+/// Port map by port map.
+impl Ord for PortMapKey {
+    fn cmp(&self, other: &Self) -> Ordering {
+        let order = |key: &Self| (key.portmap(), key.len, key.protocol, key.port, key.pad);
+        order(self).cmp(&order(other))
+    }
+}
+
+impl PartialOrd for PortMapKey {
+    fn partial_cmp(&self, other: &Self) -> Option<Ordering> {
+        Some(self.cmp(other))
+    }
 }
 
 impl PortMapKey {
@@ -352,6 +366,14 @@ impl PortMapKey {
     #[must_use]
     pub fn port(portmap: u64, protocol: u8, port: u16) -> Self {
         Self { len: Self::PORT_BITS, port: port.to_be_bytes(), ..Self::protocol(portmap, protocol) }
+    }
+
+    /// Every key of a port map.
+    pub(crate) fn all_of(portmap: u64) -> RangeInclusive<Self> {
+        let portmap = portmap.to_ne_bytes();
+        let first = Self { len: 0, portmap, protocol: 0, port: [0; 2], pad: 0 };
+        let last = Self { len: u32::MAX, portmap, protocol: u8::MAX, port: [u8::MAX; 2], pad: u8::MAX };
+        first..=last
     }
 
     /// The port map.

@@ -144,9 +144,9 @@ impl Tables {
         pair.and_then(|p| p.get(slot).copied()).unwrap_or(IDENTITY_UNMATCHED)
     }
 
-    /// The tables of prefixes alone.
-    pub(crate) fn clone_lpm(&self) -> Tables {
-        Tables { cidrs: self.cidrs.clone(), ranges: self.ranges.clone(), ..Tables::default() }
+    /// The rows of a port map.
+    pub(crate) fn rows_of(&self, portmap: u64) -> impl Iterator<Item = (PortMapKey, PortMapValue)> {
+        self.portmaps.range(PortMapKey::all_of(portmap)).map(|(key, value)| (*key, *value))
     }
 
     fn end(&self, address: Address) -> Option<EndValue> {

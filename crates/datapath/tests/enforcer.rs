@@ -15,8 +15,9 @@ use ringfence_datapath::abi::Op;
 use ringfence_datapath::{
     ApplyError, Enforcer, EnforcerError, Image, NodeView, Options, PlanError, Planner, Tables,
 };
-use ringfence_oracle::worlds::{Size, mutate, world};
-use ringfence_policy::Engine;
+use ringfence_oracle::changes::Watch;
+use ringfence_oracle::worlds::{Size, mutate, steps, world};
+use ringfence_policy::{Engine, World};
 
 /// Whether the kernel does what an engine says.
 fn check(enforcer: &Enforcer, engine: &Engine, seed: u64) {
@@ -125,4 +126,76 @@ fn tables_of_another_process_are_taken_over() {
     enforcer.sweep().unwrap();
     check(&enforcer, &new, 4);
     assert_eq!(enforcer.switch(&new).unwrap(), 0);
+}
+
+/// Where each update is followed the kernel is at every step where it would be if everything were made anew; where there
+/// is no room it stays where it was, and the next update finds its way.
+#[test]
+fn updates_are_followed() {
+    let roomy = Options { flows: 1 << 12, ..Options::default() };
+    let small = Options { rules: 64, portmaps: 220, flows: 1 << 12, ..support::options() };
+    let (mut followed, mut failed, mut recovered) = (0, 0, 0);
+    for seed in 0..10 {
+        let (Some(one), Some(two)) = (support::load(&roomy), support::load(&small)) else { return };
+        let view = NodeView { name: "node-0".to_owned(), ..NodeView::default() };
+        let (mut roomy, mut small) = (Enforcer::new(one, view.clone()), Enforcer::new(two, view.clone()));
+        let mut engine = Engine::new(World::default());
+        let mut watch = Watch::default();
+        let mut in_force = Image::default();
+        let mut after_failure = false;
+        for (step, world) in steps(18_000_000 + seed, &Size::cluster()).iter().enumerate() {
+            for batch in watch.batches(world, seed + step as u64, step % 4 > 0) {
+                let delta = engine.apply(batch.clone());
+                watch.told(&batch, &delta.added);
+                roomy.follow(&engine, &delta).unwrap();
+                followed += 1;
+                let result = small.follow(&engine, &delta);
+                if step % 2 == 0 {
+                    // Otherwise the next update sweeps up.
+                    roomy.sweep().unwrap();
+                    small.sweep().unwrap();
+                }
+                match result {
+                    Ok(_) => {
+                        recovered += u32::from(after_failure);
+                        after_failure = false;
+                        in_force = Image::new(&engine, small.view());
+                    }
+                    Err(EnforcerError::Switch { source: ApplyError::Full { .. } }) => {
+                        failed += 1;
+                        after_failure = true;
+                        let tables = small.kernel().dump().unwrap();
+                        assert_eq!(tables.rules, in_force.rules, "seed {seed}, step {step}");
+                    }
+                    Err(error) => panic!("seed {seed}, step {step}: {error:?}"),
+                }
+            }
+            let place = format!("seed {seed}, step {step}");
+            let image = Image::new(&engine, roomy.view());
+            let names = roomy.rule_names();
+            let names = names.lock().unwrap();
+            assert!(image.rule_names.iter().all(|(rule, name)| names.get(rule) == Some(name)), "{place}");
+            if step % 2 == 0 {
+                let tables = roomy.kernel().dump().unwrap();
+                assert_eq!(tables.rules, image.rules, "{place}");
+                assert_eq!(small.kernel().dump().unwrap().rules, in_force.rules, "{place}");
+            }
+            if engine.nodes().next().is_some_and(|node| node.name == "node-0") {
+                check(&roomy, &engine, seed);
+                if !after_failure {
+                    check(&small, &engine, seed);
+                }
+            }
+        }
+        // Names of what is gone are forgotten two updates later.
+        for _ in 0..2 {
+            let gone = watch.batches(&World::default(), seed, true);
+            let delta = engine.apply(gone[0].clone());
+            watch.told(&gone[0], &delta.added);
+            roomy.follow(&engine, &delta).unwrap();
+        }
+        assert_eq!(roomy.rule_names().lock().unwrap().len(), 0, "seed {seed}");
+    }
+    println!("{followed} followed; {failed} failed, {recovered} times recovered");
+    assert!(followed > 500 && failed > 10 && recovered > 3, "{followed}, {failed}, {recovered}");
 }

@@ -16,7 +16,7 @@ use std::sync::mpsc::{Receiver, channel};
 use std::time::Duration;
 
 use ringfence_datapath::event::{Event, Reason};
-use ringfence_datapath::{Fate, Image, Kernel, Options, Planner};
+use ringfence_datapath::{Fate, Image, Options, Planner};
 use ringfence_oracle::worlds::{Size, world};
 use ringfence_policy::Engine;
 use support::passes;

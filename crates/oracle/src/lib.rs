@@ -1,7 +1,8 @@
 //! The independent witness, for tests only: who may talk to whom, decided as slowly and as plainly as possible.
 //!
 //! - [`naive`] answers every question by looping over everything, in the words of the specification.
-//! - [`worlds`] makes random clusters that are worth asking about; [`questions`] asks about them.
+//! - [`worlds`] makes random clusters that are worth asking about; [`questions`] asks about them, and [`changes`] leads
+//!   from one to the next.
 //! - [`minimize`] makes a world that shows a disagreement small enough to read.
 //! - [`spec`] reads the Markdown tests of the `specs` folder.
 //!
@@ -9,6 +10,7 @@
 //! selector, an address block, a port range or a domain name matches is decided again. Nothing here is fast, and nothing that runs
 //! in a cluster may depend on it.
 
+pub mod changes;
 pub mod minimize;
 pub mod naive;
 pub mod questions;
