@@ -304,10 +304,18 @@ impl EndpointWord {
 )]
 #[repr(C)]
 pub struct RuleKey {
-    /// The policy set, its two low bits clear.
+    /// The policy set, its two low bits clear; bit 0 is set for what holds between the set's own pods and themselves.
     pub set: u64,
     /// The identity of the other end, or [`IDENTITY_UNMATCHED`], which also stands for identities without a row.
     pub identity: u64,
+}
+
+impl RuleKey {
+    /// For a pod of a policy set that reaches itself, with the identity that it has. Without a row it does.
+    #[must_use]
+    pub fn hairpin(set: u64, identity: u64) -> Self {
+        Self { set: set | 1, identity }
+    }
 }
 
 /// A block of protocols and ports in a port map, matched by the longest prefix: every protocol, every port of one

@@ -105,7 +105,7 @@ pub enum Reason {
     MissingRow,
     /// From the node itself to one of its pods.
     OwnNode,
-    /// From a pod to itself.
+    /// From a pod to itself, and no cluster-wide policy has a say.
     Itself,
 }
 

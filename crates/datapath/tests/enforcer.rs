@@ -133,9 +133,10 @@ fn tables_of_another_process_are_taken_over() {
 #[test]
 fn updates_are_followed() {
     let roomy = Options { flows: 1 << 12, ..Options::default() };
-    let small = Options { rules: 64, portmaps: 220, flows: 1 << 12, ..support::options() };
     let (mut followed, mut failed, mut recovered) = (0, 0, 0);
-    for seed in 0..10 {
+    for seed in 0..12 {
+        let rules = [24, 40, 64, 96][seed as usize % 4];
+        let small = Options { rules, portmaps: 4 * rules, flows: 1 << 12, ..support::options() };
         let (Some(one), Some(two)) = (support::load(&roomy), support::load(&small)) else { return };
         let view = NodeView { name: "node-0".to_owned(), ..NodeView::default() };
         let (mut roomy, mut small) = (Enforcer::new(one, view.clone()), Enforcer::new(two, view.clone()));
@@ -197,5 +198,5 @@ fn updates_are_followed() {
         assert_eq!(roomy.rule_names().lock().unwrap().len(), 0, "seed {seed}");
     }
     println!("{followed} followed; {failed} failed, {recovered} times recovered");
-    assert!(followed > 500 && failed > 10 && recovered > 3, "{followed}, {failed}, {recovered}");
+    assert!(followed > 500 && failed > 10 && recovered > 2, "{followed}, {failed}, {recovered}");
 }

@@ -79,9 +79,10 @@ fn the_kernel_says_what_the_engine_says() {
 fn fate(passed: bool, told: &Receiver<Event>) -> Fate {
     let events: Vec<Event> = told.try_iter().collect();
     assert!(events.iter().all(|e| e.allowed == passed) && (passed || events.len() == 1), "{events:?}");
-    let last = events.iter().rfind(|e| e.reason != Reason::Open);
-    match last.map(|e| (e.reason, e.rule)) {
-        None => Fate::Open,
+    // Sides that had no say come after those that had.
+    let says = |e: &&Event| !matches!(e.reason, Reason::Open | Reason::Itself);
+    match events.iter().rfind(says).or(events.last()).map(|e| (e.reason, e.rule)) {
+        None | Some((Reason::Open, None)) => Fate::Open,
         Some((Reason::Itself, None)) => Fate::Itself,
         Some((Reason::OwnNode, None)) => Fate::OwnNode,
         Some((Reason::Rule, Some(rule))) if passed => Fate::Allowed { rule },

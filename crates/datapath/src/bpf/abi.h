@@ -60,10 +60,13 @@ _Static_assert(sizeof(struct end) == 48, "end");
 #define RANGE_PODS 1
 
 struct rule_key {
-	__u64 set;
+	__u64 set; /* its two low bits clear, or bit 0 set: SET_HAIRPIN */
 	__u64 identity;
 };
 _Static_assert(sizeof(struct rule_key) == 16, "rule_key");
+
+/* For a pod of the set that reaches itself, with the identity that it has. Without a row it does. */
+#define SET_HAIRPIN 1ULL
 
 /* Set in the number of a port map: it has no rows for one port, no rows for blocks of ports. */
 #define PORTMAP_NO_PORTS (1ULL << 63)

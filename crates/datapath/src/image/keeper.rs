@@ -12,10 +12,10 @@ use std::collections::BTreeMap;
 use std::net::IpAddr;
 
 use ipnet::IpNet;
-use ringfence_policy::{Delta, Direction, End, Engine, Identity, PortMap, SetId};
+use ringfence_policy::{Decision, Delta, Direction, End, Engine, Identity, PortMap, SetId};
 use rustc_hash::FxHashMap;
 
-use crate::abi::{Address, EndpointWord, IDENTITY_UNMATCHED, Prefix, RANGE_EXEMPT, RANGE_PODS, RuleKey};
+use crate::abi::{Address, IDENTITY_UNMATCHED, Prefix, RANGE_EXEMPT, RANGE_PODS, RuleKey};
 use crate::image::changes::ImageChanges;
 use crate::image::holders::Holders;
 use crate::image::portmaps::{PortMaps, Writer};
@@ -38,6 +38,9 @@ pub struct ImageKeeper {
     identities: Holders<Identity, u64>,
     /// The policy sets of local addresses.
     sets: Holders<SetId, u64>,
+    /// The policy sets of local addresses with the identities that those have, and where what holds between such a pod
+    /// and itself is written, if anything is.
+    hairpins: Holders<(SetId, Identity), Option<RuleKey>>,
     portmaps: PortMaps,
 }
 
@@ -49,6 +52,7 @@ pub struct Kept {
     around_ipv4: u32,
     identities: usize,
     sets: usize,
+    hairpins: usize,
     portmaps: usize,
     rules: usize,
     numbers: usize,
@@ -77,6 +81,7 @@ impl ImageKeeper {
             around_ipv4: 0,
             identities: Holders::default(),
             sets: Holders::default(),
+            hairpins: Holders::default(),
             portmaps: PortMaps::default(),
         };
         for range in &node.pod_ranges {
@@ -132,6 +137,7 @@ impl ImageKeeper {
             around_ipv4: self.around_ipv4,
             identities: self.identities.len(),
             sets: self.sets.len(),
+            hairpins: self.hairpins.len(),
             portmaps,
             rules,
             numbers: self.namer.len(),
@@ -169,11 +175,17 @@ impl ImageKeeper {
         };
         if let Some(known) = known {
             self.hold_identity(known.identity);
-            known.sets.iter().flatten().flatten().for_each(|set| self.sets.hold(set));
+            for set in known.sets.iter().flatten().flatten() {
+                self.sets.hold(set);
+                self.hairpins.hold(&(*set, known.identity));
+            }
         }
         if let Some(known) = before {
             self.release_identity(known.identity);
-            known.sets.iter().flatten().flatten().for_each(|set| self.sets.release(set));
+            for set in known.sets.iter().flatten().flatten() {
+                self.sets.release(set);
+                self.hairpins.release(&(*set, known.identity));
+            }
         }
     }
 
@@ -214,7 +226,11 @@ impl ImageKeeper {
     /// Carries what came and went into rules and port maps.
     fn settle(&mut self, engine: &Engine) {
         let (sets, identities) = (self.sets.settle(), self.identities.settle());
+        let hairpins = self.hairpins.settle();
         // First what is gone, for a number of an engine's may be new and its content, with our number, the same.
+        for key in hairpins.gone.into_iter().filter_map(|(_, key)| key) {
+            self.remove_rule(key);
+        }
         for (_, number) in sets.gone {
             self.remove_set(number);
         }
@@ -235,9 +251,13 @@ impl ImageKeeper {
         for set in &sets.new {
             self.add_set(engine, *set);
         }
+        for (set, identity) in &hairpins.new {
+            self.add_hairpin(engine, *set, *identity);
+        }
         // Nothing is new or gone by giving values.
         self.identities.settle();
         self.sets.settle();
+        self.hairpins.settle();
         let ImageKeeper { portmaps, namer, image, changes, .. } = self;
         portmaps.settle(&mut Writer { engine, namer, image, changes });
     }
@@ -256,7 +276,7 @@ impl ImageKeeper {
 
     fn remove_set(&mut self, number: u64) {
         let first = RuleKey { set: number, identity: 0 };
-        let last = RuleKey { set: number | EndpointWord::RESERVED, identity: u64::MAX };
+        let last = RuleKey { set: number, identity: u64::MAX };
         let keys: Vec<RuleKey> = self.image.rules.range(first..=last).map(|(key, _)| *key).collect();
         for key in keys {
             self.remove_rule(key);
@@ -279,6 +299,23 @@ impl ImageKeeper {
         if self.image.rules.get(&default) != Some(&portmap) {
             self.put_rule(RuleKey { set: set_number, identity: number }, portmap);
         }
+    }
+
+    /// What holds between a pod and itself, where cluster-wide policies have a say.
+    fn add_hairpin(&mut self, engine: &Engine, set: SetId, identity: Identity) {
+        let mut key = None;
+        if engine.has_cluster_policies(set)
+            && let Some(number) = self.sets.get(&set)
+        {
+            let map = engine.hairpin_map(set, identity);
+            if map != PortMap::uniform(Decision::OPEN) {
+                let written = RuleKey::hairpin(number, self.identity_number(identity));
+                let portmap = self.portmap(engine, map);
+                self.put_rule(written, portmap);
+                key = Some(written);
+            }
+        }
+        self.hairpins.set(&(set, identity), key);
     }
 
     fn portmap(&mut self, engine: &Engine, map: PortMap) -> u64 {

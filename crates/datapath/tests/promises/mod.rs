@@ -8,7 +8,7 @@ use ringfence_datapath::event::Hook;
 use ringfence_datapath::{Fate, Image, NodeView, Packet};
 use ringfence_oracle::questions::{interesting_addresses, traffic};
 use ringfence_oracle::random::Random;
-use ringfence_policy::{Because, Direction, End, Engine, RuleRef, Traffic};
+use ringfence_policy::{Because, Decision, Direction, End, Engine, PortMap, RuleRef, Traffic};
 
 /// A packet, and what the engine says of it.
 pub(crate) struct Expected {
@@ -73,7 +73,11 @@ pub(crate) fn packets(engine: &Engine, node: usize, seed: u64, most: usize) -> V
         else {
             break;
         };
-        let (source, destination) = if random.chance(50) { (one, other) } else { (other, one) };
+        let (source, destination) = match random.below(10) {
+            0 => (one, one),
+            1..=4 => (one, other),
+            _ => (other, one),
+        };
         if source.is_ipv4() != destination.is_ipv4() {
             continue;
         }
@@ -89,6 +93,12 @@ pub(crate) fn packets(engine: &Engine, node: usize, seed: u64, most: usize) -> V
             Traffic::Other if source.is_ipv4() => (1, 0),
             Traffic::Other => (58, 0),
         };
+        let packet = Packet { hook, source, destination, protocol, port };
+        if source == destination && local(&source) {
+            let (passes, rule) = hairpin(engine, source, traffic);
+            packets.push(Expected { packet, passes, rule });
+            continue;
+        }
         let verdict = engine.verdict(End::Address(source), End::Address(destination), traffic);
         let (mut passes, mut rule) = (true, None);
         for (direction, subject) in [(Direction::Egress, source), (Direction::Ingress, destination)] {
@@ -102,8 +112,36 @@ pub(crate) fn packets(engine: &Engine, node: usize, seed: u64, most: usize) -> V
                 };
             }
         }
-        let packet = Packet { hook, source, destination, protocol, port };
         packets.push(Expected { packet, passes, rule });
     }
     packets
+}
+
+/// Whether a pod reaches itself by an address through a Service, and the rule that decides, as above.
+fn hairpin(engine: &Engine, address: IpAddr, traffic: Traffic) -> (bool, Option<RuleRef>) {
+    let pod = engine.pod_at(address).unwrap();
+    let identity = engine.identity(End::Address(address));
+    let verdict = engine.hairpin_verdict(pod, traffic);
+    let mut rule = None;
+    for direction in [Direction::Egress, Direction::Ingress] {
+        let set = engine.policy_set(pod, direction).filter(|set| engine.has_cluster_policies(*set));
+        let map = set.map_or(PortMap::uniform(Decision::OPEN), |set| engine.hairpin_map(set, identity));
+        let decision = map.decide(traffic);
+        if identity == engine.identity(End::Pod(pod)) {
+            // Of a pod with two addresses the engine is asked for both at once.
+            let side = verdict.side(direction);
+            let by = match side.because {
+                Because::Rule(rule) => Some(rule),
+                _ => None,
+            };
+            assert_eq!((side.allowed, by), (decision.allow, decision.rule));
+        }
+        if !decision.allow {
+            return (false, decision.rule);
+        }
+        if map != PortMap::uniform(Decision::OPEN) {
+            rule = decision.rule;
+        }
+    }
+    (true, rule)
 }
