@@ -1,5 +1,6 @@
 //! Chores of the workspace, one subcommand each. Nothing here is part of what users install.
 
+mod agree;
 mod bench;
 mod scale;
 
@@ -16,6 +17,8 @@ struct Arguments {
 
 #[derive(Debug, Subcommand)]
 enum Chore {
+    /// Holds the engine against the naive engine, on any number of random worlds
+    Agree(agree::Arguments),
     /// Measures what docs/benchmarks.md promises, and says what is met. Needs root
     Bench(bench::Arguments),
     /// Measures the engine on generated clusters of real and larger sizes
@@ -24,6 +27,7 @@ enum Chore {
 
 fn main() -> ExitCode {
     let result = match Arguments::parse().chore {
+        Chore::Agree(arguments) => agree::run(&arguments),
         Chore::Bench(arguments) => bench::run(&arguments),
         Chore::Scale(arguments) => scale::run(&arguments),
     };

@@ -2,7 +2,9 @@
 
 use std::net::IpAddr;
 
-use ringfence_policy::{Labels, NamedPort, Namespace, NetworkPolicy, Node, Protocol, Source};
+use ringfence_policy::{
+    ClusterPolicy, Labels, NamedPort, Namespace, NetworkPolicy, Node, Policy, Protocol, Source,
+};
 
 /// Everything that was read, in the order in which it was found.
 #[derive(Debug, Clone, Default)]
@@ -17,6 +19,16 @@ pub struct Inventory {
     pub services: Vec<Service>,
     /// Network policies, each name once.
     pub policies: Vec<NetworkPolicy>,
+    /// Policies of the whole cluster, each kind and name once, in the order of the text.
+    pub cluster_policies: Vec<ClusterPolicy>,
+}
+
+impl Inventory {
+    /// The policies of every kind.
+    pub fn all_policies(&self) -> Vec<Policy> {
+        let networks = self.policies.iter().cloned().map(Policy::Network);
+        networks.chain(self.cluster_policies.iter().cloned().map(Policy::Cluster)).collect()
+    }
 }
 
 /// An object that runs pods: a bare Pod, or the template of a controller.

@@ -9,6 +9,7 @@ pub mod inventory;
 mod json;
 mod lower;
 pub mod node;
+mod priority;
 mod read;
 pub mod source;
 mod store;

@@ -7,11 +7,11 @@ use ringfence_policy::Namespace;
 
 use crate::finding::{Finding, Level};
 use crate::inventory::Inventory;
-use crate::lower::context::Context;
+use crate::lower::context::{BUILT_IN, Context};
 use crate::node::Node;
 use crate::source::{FileId, SourceFile, Sources, Span};
 use crate::store::{Key, Store};
-use crate::{json, yaml};
+use crate::{json, priority, yaml};
 
 /// How to read.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -50,7 +50,7 @@ pub struct Reading {
 pub struct Manifest {
     /// Its kind.
     pub kind: String,
-    /// Its namespace, written or not; empty for a Namespace.
+    /// Its namespace, written or not; empty for what belongs to the whole cluster.
     pub namespace: String,
     /// Its name.
     pub name: String,
@@ -85,6 +85,8 @@ pub struct Reader {
     reading: Reading,
     /// Where each object is in the inventory, by kind, namespace and name, and where its name is written.
     seen: HashMap<Key, (usize, Option<Span>)>,
+    /// Where the priority of each cluster-wide policy of the inventory is written.
+    priorities: Vec<Option<Span>>,
 }
 
 impl Reader {
@@ -160,18 +162,21 @@ impl Reader {
             object: None,
             object_span: None,
             default_namespace: &self.options.default_namespace,
+            grammar: &BUILT_IN,
+            effect: None,
         };
         let mut store = Store {
             inventory: &mut self.reading.inventory,
             passed_over: &mut self.reading.passed_over,
             manifests: self.options.keep_manifests.then_some(&mut self.reading.manifests),
             seen: &mut self.seen,
+            priorities: &mut self.priorities,
         };
         context.document(node, &mut |context, lowered, node| store.keep(context, lowered, node));
         self.reading.findings = context.findings;
     }
 
-    /// What was read. Namespaces that are only mentioned are added.
+    /// What was read. Namespaces that are only mentioned are added, and what shows only in the whole is reported.
     pub fn finish(mut self) -> Reading {
         let inventory = &mut self.reading.inventory;
         let mut known: BTreeSet<String> = inventory.namespaces.iter().map(|n| n.name.clone()).collect();
@@ -185,6 +190,8 @@ impl Reader {
             }
         }
         inventory.namespaces.extend(added);
+        let equal = priority::equal(&inventory.cluster_policies, &self.priorities, &self.reading.sources);
+        self.reading.findings.extend(equal);
         let place = |f: &Finding| f.place.as_ref().map(|p| (p.id, p.bytes.start));
         self.reading.findings.sort_by_key(place);
         self.reading

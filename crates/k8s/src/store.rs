@@ -2,7 +2,7 @@
 
 use std::collections::{BTreeMap, HashMap};
 
-use ringfence_policy::{Namespace, NetworkPolicy};
+use ringfence_policy::{ClusterPolicy, Namespace, NetworkPolicy};
 
 use crate::inventory::{Inventory, Service, Workload};
 use crate::lower::Lowered;
@@ -20,6 +20,8 @@ pub(crate) struct Store<'r> {
     pub(crate) passed_over: &'r mut BTreeMap<String, usize>,
     pub(crate) manifests: Option<&'r mut Vec<Manifest>>,
     pub(crate) seen: &'r mut HashMap<Key, (usize, Option<Span>)>,
+    /// Where the priority of each cluster-wide policy of the inventory is written.
+    pub(crate) priorities: &'r mut Vec<Option<Span>>,
 }
 
 impl Store<'_> {
@@ -34,21 +36,39 @@ impl Store<'_> {
             Lowered::Namespace(_, meta) => ("Namespace", meta),
             Lowered::Node(_, meta) => ("Node", meta),
             Lowered::Policy(_, meta) => ("NetworkPolicy", meta),
+            Lowered::ClusterPolicy(policy, meta, _) => (policy.name.kind.as_str(), meta),
         };
-        let namespace = if matches!(kind, "Namespace" | "Node") { "" } else { &meta.namespace };
-        let key = (kind.to_owned(), namespace.to_owned(), meta.name.clone());
+        let key = (kind.to_owned(), meta.namespace.clone(), meta.name.clone());
         if let Some(manifests) = &mut self.manifests {
             let (kind, namespace, name) = key.clone();
             manifests.push(Manifest { kind, namespace, name, node: node.clone() });
         }
         let mut place = Place { seen: self.seen, key, span: meta.span.or(node.span) };
+        let inventory = &mut *self.inventory;
         match lowered {
             Lowered::PassedOver(_) => {}
-            Lowered::Workload(workload, _) => place.put(context, &mut self.inventory.workloads, workload),
-            Lowered::Service(service, _) => place.put(context, &mut self.inventory.services, service),
-            Lowered::Namespace(namespace, _) => place.put(context, &mut self.inventory.namespaces, namespace),
-            Lowered::Node(node, _) => place.put(context, &mut self.inventory.nodes, node),
-            Lowered::Policy(policy, _) => place.put(context, &mut self.inventory.policies, policy),
+            Lowered::Workload(workload, _) => {
+                place.put(context, &mut inventory.workloads, workload);
+            }
+            Lowered::Service(service, _) => {
+                place.put(context, &mut inventory.services, service);
+            }
+            Lowered::Namespace(namespace, _) => {
+                place.put(context, &mut inventory.namespaces, namespace);
+            }
+            Lowered::Node(node, _) => {
+                place.put(context, &mut inventory.nodes, node);
+            }
+            Lowered::Policy(policy, _) => {
+                place.put(context, &mut inventory.policies, policy);
+            }
+            Lowered::ClusterPolicy(policy, _, priority) => {
+                let index = place.put(context, &mut inventory.cluster_policies, policy);
+                self.priorities.resize(inventory.cluster_policies.len(), None);
+                if let Some(place) = self.priorities.get_mut(index) {
+                    *place = priority;
+                }
+            }
         }
     }
 }
@@ -61,20 +81,21 @@ struct Place<'r> {
 }
 
 impl Place<'_> {
-    /// Puts the object where an earlier one of this name is, as a server would, and says so.
-    fn put<T: Alike>(&mut self, context: &mut Context<'_>, list: &mut Vec<T>, object: T) {
+    /// Puts the object where an earlier one of this name is, as a server would, and says so. Gives its place.
+    fn put<T: Alike>(&mut self, context: &mut Context<'_>, list: &mut Vec<T>, object: T) -> usize {
+        let end = list.len();
         // The server completes a generated name, so that two such objects do not meet.
         if self.key.2.ends_with('-') {
             list.push(object);
-            return;
+            return end;
         }
         let Some((index, first)) = self.seen.get_mut(&self.key) else {
-            self.seen.insert(self.key.clone(), (list.len(), self.span));
+            self.seen.insert(self.key.clone(), (end, self.span));
             list.push(object);
-            return;
+            return end;
         };
-        let first = std::mem::replace(first, self.span);
-        let Some(earlier) = list.get_mut(*index) else { return };
+        let (index, first) = (*index, std::mem::replace(first, self.span));
+        let Some(earlier) = list.get_mut(index) else { return index };
         let (kind, namespace, name) = &self.key;
         let slash = if namespace.is_empty() { "" } else { "/" };
         let called = format!("{kind} {namespace}{slash}{name}");
@@ -87,6 +108,7 @@ impl Place<'_> {
         }
         context.related(first, "the earlier is here");
         *earlier = object;
+        index
     }
 }
 
@@ -124,6 +146,19 @@ impl Alike for NetworkPolicy {
         let bare = |policy: &NetworkPolicy| {
             let mut policy = NetworkPolicy { source: None, ..policy.clone() };
             for rule in policy.ingress.iter_mut().chain(policy.egress.iter_mut()).flatten() {
+                rule.source = None;
+            }
+            policy
+        };
+        bare(self) == bare(other)
+    }
+}
+
+impl Alike for ClusterPolicy {
+    fn is_like(&self, other: &ClusterPolicy) -> bool {
+        let bare = |policy: &ClusterPolicy| {
+            let mut policy = ClusterPolicy { source: None, ..policy.clone() };
+            for rule in policy.ingress.iter_mut().chain(policy.egress.iter_mut()) {
                 rule.source = None;
             }
             policy

@@ -17,6 +17,7 @@ impl Inventory {
             nodes: self.nodes.clone(),
             pods: self.pods().into_iter().map(|(_, pod)| pod).collect(),
             policies: self.policies.clone(),
+            cluster_policies: self.cluster_policies.clone(),
             ..World::default()
         }
     }

@@ -44,13 +44,17 @@ fn kept_inputs_are_read() {
 #[test]
 fn kept_insides_are_lowered() {
     let policy = "apiVersion: networking.k8s.io/v1\nkind: NetworkPolicy\nmetadata: {name: p}\nspec:\n";
+    let cluster = "apiVersion: policy.networking.k8s.io/v1alpha2\nkind: ClusterNetworkPolicy\nmetadata: {name: p}\nspec:\n  tier: Admin\n  priority: 1\n  subject: {namespaces: {}}\n";
+    let admin = "apiVersion: policy.networking.k8s.io/v1alpha1\nkind: AdminNetworkPolicy\nmetadata: {name: p}\nspec:\n  priority: 1\n  subject: {namespaces: {}}\n";
     let deployment = "apiVersion: apps/v1\nkind: Deployment\nmetadata: {name: d}\nspec:\n";
     let list = "apiVersion: v1\nkind: List\nitems:\n";
     for file in corpus("lower") {
         let inside = std::fs::read(&file).unwrap();
-        for head in [policy, deployment, list] {
+        for head in [policy, cluster, admin, deployment, list] {
             let reading = check(&[head.as_bytes(), &inside].concat());
-            let lost = head == policy && !reading.has_errors() && reading.inventory.policies.is_empty();
+            let inventory = &reading.inventory;
+            let read = inventory.policies.len() + inventory.cluster_policies.len();
+            let lost = [policy, cluster, admin].contains(&head) && !reading.has_errors() && read == 0;
             assert!(!lost, "a policy was lost: {}", file.display());
         }
     }
@@ -71,6 +75,13 @@ fn soup() -> impl Strategy<Value = String> {
         " {}",
         "ipBlock: {cidr: 10.0.0.0/8}",
         "    ports:\n",
+        "apiVersion: policy.networking.k8s.io/v1alpha2\nkind: ClusterNetworkPolicy\n",
+        "  tier: Admin\n  priority: 1\n  subject: {namespaces: {}}\n",
+        "  - action: Accept\n",
+        "    from:\n",
+        "    to: [{networks: [10.0.0.0/8]}]\n",
+        "    protocols: [{tcp: {destinationPort: {number: 80}}}]\n",
+        "namespaces: {}",
         "port: 80",
         "\n",
         " ",

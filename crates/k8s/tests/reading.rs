@@ -400,13 +400,6 @@ fn kinds_and_versions() {
         &["1:34 warning foreign-policy"],
         &["CiliumNetworkPolicy"],
     );
-    for kind in ["ClusterNetworkPolicy", "AdminNetworkPolicy", "BaselineAdminNetworkPolicy"] {
-        check(
-            &format!("apiVersion: policy.networking.k8s.io/v1alpha1\nkind: {kind}\n"),
-            &["2:7 error unsupported-kind"],
-            &[],
-        );
-    }
     check("apiVersion: v1\nkind: NetworkPolicy\n", &["1:13 error unknown-version"], &[]);
     check("apiVersion: networking.k8s.io/v1\nkind: Networkpolicy\n", &["2:7 error unknown-kind"], &[]);
     check("apiVersion: v1\nkind: Deployment\n", &["1:13 error unknown-version"], &[]);

@@ -12,15 +12,17 @@ use std::net::IpAddr;
 use std::path::{Path, PathBuf};
 
 use ringfence_k8s::{Level, ReadOptions, Reading, read};
-use ringfence_oracle::spec::{self, Case, Place, Verdict};
-use ringfence_policy::{Because, End, Engine, PodId, Side};
+use ringfence_oracle::naive::RuleName;
+use ringfence_oracle::spec::{self, Case, Denial, Place, Verdict};
+use ringfence_policy::{Because, End, Engine, PolicyKey, Side};
 
 #[test]
 fn every_spec_holds() {
     let folder = Path::new(env!("CARGO_MANIFEST_DIR")).join("../../specs");
     let mut files: Vec<PathBuf> = fs::read_dir(folder).unwrap().map(|e| e.unwrap().path()).collect();
     files.retain(|f| {
-        f.extension().is_some_and(|e| e == "md") && f.file_name().is_some_and(|n| n != "README.md")
+        let is_spec = |name: &str| name.ends_with(".md") && name != "README.md";
+        f.file_name().and_then(|name| name.to_str()).is_some_and(is_spec)
     });
     files.sort();
     let (mut cases, mut wrong) = (0, Vec::new());
@@ -42,6 +44,7 @@ fn run(case: &Case) -> Vec<String> {
     let mut wrong = wrong_findings(case, &reading);
     let mut world = reading.inventory.world();
     world.nodes.extend(case.options.nodes.clone());
+    world.names.extend(case.options.names.clone());
     world.pod_cidrs.extend(&case.options.pod_cidrs);
     let engine = Engine::new(world);
     for assertion in &case.verdicts {
@@ -66,26 +69,30 @@ fn run(case: &Case) -> Vec<String> {
 }
 
 fn holds(engine: &Engine, sides: [&Side; 2], expect: &Verdict) -> bool {
-    let policy_name = |place: u32| &engine.world().policies[place as usize].name;
+    let decides = |side: &Side, name: &RuleName| match &side.because {
+        Because::Rule(rule) => {
+            engine.policy(rule.policy).is_some_and(|p| p.key() == name.policy)
+                && (rule.egress, rule.rule) == (name.egress, name.rule)
+        }
+        _ => false,
+    };
     match expect {
         Verdict::Allowed { by } => {
             sides.iter().all(|s| s.allowed)
-                && by.iter().all(|name| {
-                    sides.iter().any(|side| match &side.because {
-                        Because::Rule(rule) => {
-                            (policy_name(rule.policy), rule.egress, rule.rule)
-                                == (&name.policy, name.egress, name.rule)
-                        }
-                        _ => false,
-                    })
-                })
+                && by.iter().all(|name| sides.iter().any(|side| decides(side, name)))
         }
-        Verdict::AllowedByDefault => sides.iter().all(|s| s.allowed && !s.isolated),
+        Verdict::AllowedByDefault => {
+            sides.iter().all(|s| s.allowed && !s.isolated && !matches!(s.because, Because::Rule(_)))
+        }
         Verdict::Denied { by } => {
             sides.iter().any(|s| !s.allowed)
-                && by.iter().all(|name| {
-                    sides.iter().any(|side| match &side.because {
-                        Because::NoRule(policies) => policies.iter().any(|p| policy_name(*p) == name),
+                && by.iter().all(|denial| {
+                    sides.iter().filter(|s| !s.allowed).any(|side| match (&side.because, denial) {
+                        (_, Denial::Rule(name)) => decides(side, name),
+                        (Because::NoRule(policies), Denial::Isolated(name)) => {
+                            let keys = policies.iter().filter_map(|p| Some(engine.policy(*p)?.key()));
+                            keys.into_iter().any(|key| key == PolicyKey::Network(name.clone()))
+                        }
                         _ => false,
                     })
                 })
@@ -128,15 +135,15 @@ fn ends(engine: &Engine, place: &Place) -> Result<Vec<End>, String> {
         Place::External => {
             let known = |a: &IpAddr| {
                 engine.pod_at(*a).is_some()
-                    || engine.world().nodes.iter().any(|n| n.addresses.contains(a))
-                    || engine.world().pod_cidrs.iter().any(|r| r.contains(a))
+                    || engine.nodes().any(|n| n.addresses.contains(a))
+                    || engine.pod_cidrs().iter().any(|r| r.contains(a))
             };
             let edges = engine.address_space().ranges().into_iter().flat_map(|r| [r.first, r.last]);
             Ok(edges.filter(|a| !known(a)).map(End::Address).collect())
         }
         Place::Named { namespace, kind, name } => {
-            let pods: Vec<End> = (0u32..)
-                .zip(&engine.world().pods)
+            let pods: Vec<End> = engine
+                .pods()
                 .filter(|(_, p)| {
                     p.namespace == *namespace
                         && (p.workload.name == *name || p.name == *name)
@@ -144,7 +151,7 @@ fn ends(engine: &Engine, place: &Place) -> Result<Vec<End>, String> {
                             .as_ref()
                             .is_none_or(|k| p.workload.kind == *k || (k == "Pod" && p.name == *name))
                 })
-                .map(|(id, _)| End::Pod(PodId(id)))
+                .map(|(id, _)| End::Pod(id))
                 .collect();
             if pods.is_empty() { Err(format!("{namespace}/{name}: no such pod")) } else { Ok(pods) }
         }

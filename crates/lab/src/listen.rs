@@ -50,6 +50,9 @@ impl fmt::Display for Because<'_> {
             }
             (None, Reason::Open) => write!(f, "{side} open: no policy isolates it"),
             (None, Reason::Rule) => write!(f, "{side} by a rule that is gone"),
+            (None, Reason::Default) if self.0.event.allowed => {
+                write!(f, "{side} open: no rule of the cluster's policies decides it")
+            }
             (None, Reason::Default) => write!(f, "{side} isolated, and no rule allows it"),
             (None, Reason::UnknownEndpoint) => f.write_str("an address of the pod range that no pod has"),
             (None, Reason::Malformed) => f.write_str("the packet cannot be read"),

@@ -6,7 +6,7 @@ use std::collections::BTreeMap;
 use std::net::IpAddr;
 
 use ringfence_k8s::Inventory;
-use ringfence_policy::{End, Engine, NetworkPolicy, Pod, Traffic, Verdict, World};
+use ringfence_policy::{End, Engine, Labels, Pod, Policy, Traffic, Verdict, World};
 
 use crate::plan::{Plan, ServicePort};
 use crate::probe::{Outcome, Probe};
@@ -14,11 +14,11 @@ use crate::{Place, PodId, ranges};
 
 impl Plan {
     /// The world of this lab: the pods with the addresses and nodes that they have here, under these policies.
-    pub fn world(&self, inventory: &Inventory, policies: &[NetworkPolicy]) -> World {
+    pub fn world(&self, inventory: &Inventory, policies: &[Policy]) -> World {
+        let written = |name: &str| inventory.nodes.iter().find(|n| n.name == name).map(|n| n.labels.clone());
         let nodes = self.nodes.iter().map(|n| ringfence_policy::Node {
             name: n.name.clone(),
-            // https://kubernetes.io/docs/reference/labels-annotations-taints/#kubernetesiohostname
-            labels: [("kubernetes.io/hostname".to_owned(), n.name.clone())].into(),
+            labels: node_labels(&n.name, written(&n.name).unwrap_or_default()),
             addresses: n.addresses.clone(),
         });
         let models: BTreeMap<usize, Pod> = inventory.pods().into_iter().collect();
@@ -36,9 +36,9 @@ impl Plan {
             namespaces: inventory.namespaces.clone(),
             nodes: nodes.collect(),
             pods: pods.collect(),
-            policies: policies.to_vec(),
             ..World::default()
         }
+        .with_policies(policies.iter().cloned())
     }
 
     /// The address from which a place sends to another address.
@@ -58,6 +58,14 @@ impl Plan {
         let service = self.services.iter().find(|s| s.addresses.contains(&probe.to))?;
         service.ports.iter().find(|p| (p.protocol, p.port) == (protocol, port))
     }
+}
+
+/// A node's labels: those of a manifest of its name, and the one that every node has.
+///
+/// <https://kubernetes.io/docs/reference/labels-annotations-taints/#kubernetesiohostname>
+fn node_labels(name: &str, mut labels: Labels) -> Labels {
+    labels.entry("kubernetes.io/hostname".to_owned()).or_insert_with(|| name.to_owned());
+    labels
 }
 
 /// What the engine promises for a probe.

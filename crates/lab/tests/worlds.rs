@@ -17,7 +17,7 @@ use ringfence_lab::trial::{Promise, interesting_outside};
 use ringfence_lab::{Lab, MatrixOptions, Options, Outcome, node_names};
 use ringfence_oracle::random::Random;
 use ringfence_oracle::worlds::{Size, mutate, world};
-use ringfence_policy::{Engine, NetworkPolicy, Protocol, World};
+use ringfence_policy::{Engine, Policy, Protocol, World};
 
 const WORLDS: u64 = 16;
 
@@ -29,8 +29,7 @@ fn real_packets_keep_the_engines_promises() {
     let (mut passed, mut dropped) = (0, 0);
     for seed in 0..WORLDS {
         let mut random = Random::new(seed);
-        let size =
-            Size { pods: 9, policies: 9, nodes: 3, cluster_policies: 0, names: false, ..Size::manifests() };
+        let size = Size { pods: 9, policies: 9, nodes: 3, ..Size::manifests() };
         let world = world(11_000_000 + seed, &size);
         let inventory = inventory(&world, &mut random);
         let dual_stack = seed % 2 == 0;
@@ -47,8 +46,11 @@ fn real_packets_keep_the_engines_promises() {
         for _ in 0..3 {
             mutate(&mut changed, &size, &mut random);
         }
-        for policies in [&world.policies, &changed.policies, &Vec::new()] {
-            let counts = round(seed, &lab, &inventory, policies, &mut enforcement);
+        let rounds: [Vec<Policy>; 3] =
+            [world.all_policies().collect(), changed.all_policies().collect(), Vec::new()];
+        for policies in &rounds {
+            let world = World { names: world.names.clone(), ..lab.plan().world(&inventory, policies) };
+            let counts = round(seed, &lab, world, &mut enforcement);
             passed += counts.0;
             dropped += counts.1;
         }
@@ -57,14 +59,8 @@ fn real_packets_keep_the_engines_promises() {
 }
 
 /// How many probes passed, and how many were dropped.
-fn round(
-    seed: u64,
-    lab: &Lab,
-    inventory: &Inventory,
-    policies: &[NetworkPolicy],
-    enforcement: &mut Enforcement,
-) -> (usize, usize) {
-    let engine = Engine::new(lab.plan().world(inventory, policies));
+fn round(seed: u64, lab: &Lab, world: World, enforcement: &mut Enforcement) -> (usize, usize) {
+    let engine = Engine::new(world);
     enforcement.apply(&engine).unwrap();
     lab.flush_connections().unwrap();
     let probes = lab.plan().matrix(&MatrixOptions { services: true, ..MatrixOptions::default() });
@@ -73,7 +69,8 @@ fn round(
     for ((probe, promise), outcome) in probes.iter().zip(&promises).zip(&outcomes) {
         assert!(
             promise.is_kept(lab.plan(), outcome),
-            "seed {seed}: {probe:?}: {outcome:?}, promised {promise:#?}\n{policies:#?}\n{:#?}",
+            "seed {seed}: {probe:?}: {outcome:?}, promised {promise:#?}\n{:#?}\n{:#?}",
+            engine.policies().collect::<Vec<_>>(),
             lab.plan().pods
         );
     }
@@ -91,7 +88,10 @@ fn round(
 fn inventory(world: &World, random: &mut Random) -> Inventory {
     let mut inventory = Inventory {
         namespaces: world.namespaces.clone(),
+        // The lab's nodes have the labels of those of the same name.
+        nodes: world.nodes.clone(),
         policies: world.policies.clone(),
+        cluster_policies: world.cluster_policies.clone(),
         ..Inventory::default()
     };
     for pod in &world.pods {

@@ -45,7 +45,7 @@ impl Watch {
 
     fn changes(&self, next: &World) -> Vec<Change> {
         let now = &self.world;
-        let mut changes = Vec::new();
+        let mut changes = vec![Change::SetPodCidrs(next.pod_cidrs.clone())];
         let wanted: BTreeSet<_> = next.pods.iter().map(key).collect();
         assert_eq!(wanted.len(), next.pods.len(), "pods have names of their own");
         for pod in &next.pods {
@@ -68,19 +68,16 @@ impl Watch {
         by_key(&mut changes, &now.names, &next.names, |n| n.name.clone(), set, remove);
         let set = |p: &Policy| Change::SetPolicy(p.clone());
         let remove = |p: &Policy| Change::RemovePolicy(p.key());
-        by_key(&mut changes, &policies(now), &policies(next), Policy::key, set, remove);
-        changes.push(Change::SetPodCidrs(next.pod_cidrs.clone()));
+        let (now, next): (Vec<Policy>, Vec<Policy>) =
+            (now.all_policies().collect(), next.all_policies().collect());
+        by_key(&mut changes, &now, &next, Policy::key, set, remove);
+
         changes
     }
 }
 
 fn key(pod: &Pod) -> (String, String) {
     (pod.namespace.clone(), pod.name.clone())
-}
-
-fn policies(world: &World) -> Vec<Policy> {
-    let networks = world.policies.iter().cloned().map(Policy::Network);
-    networks.chain(world.cluster_policies.iter().cloned().map(Policy::Cluster)).collect()
 }
 
 fn by_key<T, K: Ord>(

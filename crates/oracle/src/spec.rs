@@ -8,7 +8,9 @@ mod lines;
 use std::net::IpAddr;
 
 use ipnet::IpNet;
-use ringfence_policy::model::{Node, PolicyName, Traffic};
+use ringfence_policy::model::{Node, PolicyName, ResolvedName, Traffic};
+
+use crate::naive::RuleName;
 
 /// One test: a `##` heading and what stands under it.
 #[derive(Debug, Clone, Default, PartialEq, Eq)]
@@ -36,6 +38,8 @@ pub struct Options {
     pub pod_cidrs: Vec<IpNet>,
     /// Nodes, beside those that the manifests declare.
     pub nodes: Vec<Node>,
+    /// Where DNS names lead.
+    pub names: Vec<ResolvedName>,
 }
 
 /// One line of a `verdicts` block.
@@ -79,24 +83,22 @@ pub enum Verdict {
         /// Each of these rules allows it, on its side. Empty: no matter which.
         by: Vec<RuleName>,
     },
-    /// The connection passes, and neither side is isolated.
+    /// The connection passes, and no rule decides either side, nor is one isolated.
     AllowedByDefault,
     /// The connection does not pass.
     Denied {
-        /// Each of these policies isolates a side that denies. Empty: no matter which.
-        by: Vec<PolicyName>,
+        /// For each of these there is a side that denies for this reason. Empty: no matter which.
+        by: Vec<Denial>,
     },
 }
 
-/// One rule of a policy.
+/// Why a side denies.
 #[derive(Debug, Clone, PartialEq, Eq)]
-pub struct RuleName {
-    /// The policy.
-    pub policy: PolicyName,
-    /// Whether it is an egress rule.
-    pub egress: bool,
-    /// Its place among the rules of that direction, from 0.
-    pub rule: u32,
+pub enum Denial {
+    /// This NetworkPolicy isolates it, and nothing allows it.
+    Isolated(PolicyName),
+    /// This rule of a cluster-wide policy denies it.
+    Rule(RuleName),
 }
 
 /// One line of a `findings` block.
@@ -207,116 +209,4 @@ impl Case {
 }
 
 #[cfg(test)]
-mod tests {
-    use ringfence_policy::model::Protocol;
-
-    use super::{Level, Place, Traffic, Verdict, parse};
-
-    const GOOD: &str = "\
-# Title
-
-## First
-
-Prose.
-
-```yaml
-a: 1
-## no heading
-```
-
-```yaml
----
-b: 2
-```
-
-```verdicts
-# a remark
-web -> shop/db:5432/TCP  denied by shop/db-in, shop/other
-
-external -> [2001:db8::1]:53/UDP  allowed by shop/db-in ingress#2
-shop/Deployment/web -> 10.0.0.1:ICMP  allowed by default
-```
-
-## Second
-
-```options
-pod-cidr 10.0.0.0/8
-node one 192.168.0.1 fd00::1
-```
-
-```findings
-error 3:5 no such field
-warning 4:* `x`
-```
-";
-
-    #[test]
-    fn reads_everything() {
-        let cases = parse(GOOD).unwrap();
-        let names: Vec<_> = cases.iter().map(|case| (case.name.as_str(), case.line)).collect();
-        assert_eq!(names, [("First", 3), ("Second", 25)]);
-        let [first, second] = cases.as_slice() else { panic!("two cases") };
-        assert_eq!(first.yaml, "a: 1\n## no heading\n---\nb: 2\n");
-        assert_eq!([1, 4, 5, 0].map(|line| first.markdown_line(line)), [Some(8), Some(14), None, None]);
-        let [denied, allowed, default] = first.verdicts.as_slice() else { panic!("three verdicts") };
-        let web = Place::Named { namespace: "default".to_owned(), kind: None, name: "web".to_owned() };
-        assert_eq!((denied.line, &denied.from), (19, &web));
-        assert_eq!(denied.traffic, Traffic::Port(Protocol::Tcp, 5432));
-        assert!(matches!(&denied.verdict, Verdict::Denied { by } if by.len() == 2));
-        assert_eq!(
-            (&allowed.from, &allowed.to),
-            (&Place::External, &Place::Address("2001:db8::1".parse().unwrap()))
-        );
-        let Verdict::Allowed { by } = &allowed.verdict else { panic!("allowed") };
-        assert_eq!(
-            by.iter().map(|r| (r.policy.to_string(), r.egress, r.rule)).collect::<Vec<_>>(),
-            [("shop/db-in".to_owned(), false, 2)]
-        );
-        assert_eq!((default.traffic, &default.verdict), (Traffic::Other, &Verdict::AllowedByDefault));
-        assert!(first.findings.is_none());
-        assert_eq!(second.options.nodes.len() + second.options.pod_cidrs.len(), 2);
-        let findings = second.findings.as_ref().unwrap();
-        let places: Vec<_> = findings.iter().map(|f| (f.level, f.place, f.message.as_str())).collect();
-        assert_eq!(
-            places,
-            [(Level::Error, (3, Some(5)), "no such field"), (Level::Warning, (4, None), "`x`")]
-        );
-    }
-
-    #[test]
-    fn errors_name_the_line() {
-        let check = |markdown: &str, expect: &str| {
-            let error = parse(markdown).unwrap_err();
-            assert!(error.starts_with(expect), "{markdown:?}: {error}");
-        };
-        let verdict = |line: &str| format!("## A\n```verdicts\n{line}\n```\n");
-        check("## A\nprose\n", "line 1: \"A\" asserts nothing");
-        check("## A\n```verdicts\n", "line 2: this block has no end");
-        check("```yaml\n```\n", "line 1: a block before");
-        check("## A\n```verdict\na -> b:1 allowed\n```\n", "line 2: unknown kind of block \"verdict\"");
-        check("## A\n```yaml\na: 1\n```\n```yaml\nb: 1\n```\n", "line 5: a further yaml block");
-        check("## A\n```findings\n```\n## A\n", "line 4: a second test");
-        for wrong in [
-            "a b:1 allowed",
-            "a -> b allowed",
-            "a -> b:70000 allowed",
-            "a -> b:1/ICMP allowed",
-            "a -> b:1",
-            "a -> b:1 maybe",
-            "a -> b:1 allowed because",
-            "a -> b:1 allowed by x/y",
-            "a -> b:1 allowed by x/y ingress#x",
-            "a -> b:1 denied by x",
-            "a/b/c/d -> b:1 denied",
-            "/b -> b:1 denied",
-        ] {
-            check(&verdict(wrong), "line 3: ");
-        }
-        for wrong in ["note 1:1 x", "error x:1 x", "error 1:1", "error 1 x", "error 0:1 x"] {
-            check(&format!("## A\n```findings\n{wrong}\n```\n"), "line 3: ");
-        }
-        for wrong in ["pod-cidr 10.0.0.0", "node", "node a", "node a b", "other"] {
-            check(&format!("## A\n```options\n{wrong}\n```\n"), "line 3: ");
-        }
-    }
-}
+mod tests;

@@ -1,99 +1,19 @@
 //! The naive engine on worlds small enough to check by hand: one case for each decision that a reader of the
-//! specification could take otherwise.
+//! specification of NetworkPolicy could take otherwise.
 
-#![expect(clippy::unwrap_used, reason = "the worlds are written here")]
+mod by_hand;
 
-use std::net::IpAddr;
-
+use by_hand::{
+    CLIENT, HTTP, SERVER, block, egress, from, in_namespaces, ingress, ip, labels_of, on, pair, pod, pods,
+};
 use ringfence_oracle::naive::{
     Direction, End, RuleName, allowed, egress_allowed, ingress_allowed, isolated, isolating, matching_rules,
 };
 use ringfence_policy::model::NAMESPACE_NAME_LABEL;
 use ringfence_policy::{
-    IpBlock, LabelSelector, Labels, NamedPort, Namespace, NamespaceScope, NetworkPolicy, Node, Peer, Peers,
-    Pod, PodId, PolicyKey, PolicyName, PortMatch, PortRange, PortRef, Ports, Protocol, Requirement, Rule,
-    Traffic, Workload, World,
+    LabelSelector, Labels, NamedPort, Namespace, NamespaceScope, NetworkPolicy, Node, Pod, PodId, PolicyKey,
+    PolicyName, PortRange, PortRef, Protocol, Requirement, Traffic,
 };
-
-const HTTP: Traffic = Traffic::Port(Protocol::Tcp, 80);
-
-fn ip(text: &str) -> IpAddr {
-    text.parse().unwrap()
-}
-
-fn pod(name: &str, labels: &str, addresses: &[&str]) -> Pod {
-    let (namespace, name) = name.split_once('/').unwrap();
-    Pod {
-        namespace: namespace.to_owned(),
-        name: name.to_owned(),
-        workload: Workload { kind: "Pod".to_owned(), name: name.to_owned() },
-        count: 1,
-        labels: labels_of(labels),
-        addresses: addresses.iter().map(|a| ip(a)).collect(),
-        named_ports: Vec::new(),
-        host_network: false,
-        node: None,
-    }
-}
-
-fn labels_of(text: &str) -> Labels {
-    let pairs = text.split(',').filter(|pair| !pair.is_empty()).map(|pair| pair.split_once('=').unwrap());
-    pairs.map(|(key, value)| (key.to_owned(), value.to_owned())).collect()
-}
-
-fn selector(text: &str) -> LabelSelector {
-    LabelSelector::labels(labels_of(text))
-}
-
-fn ingress(namespace: &str, subject: &str, rules: Vec<Rule>) -> NetworkPolicy {
-    NetworkPolicy {
-        name: PolicyName { namespace: namespace.to_owned(), name: "policy".to_owned() },
-        subject: selector(subject),
-        ingress: Some(rules),
-        egress: None,
-        source: None,
-    }
-}
-
-fn egress(namespace: &str, subject: &str, rules: Vec<Rule>) -> NetworkPolicy {
-    NetworkPolicy { egress: Some(rules), ingress: None, ..ingress(namespace, subject, Vec::new()) }
-}
-
-fn from(peers: impl IntoIterator<Item = Peer>) -> Rule {
-    Rule { peers: Peers::Of(peers.into_iter().collect()), ports: Ports::Any, source: None }
-}
-
-fn on(ports: impl IntoIterator<Item = (Protocol, PortRef)>) -> Rule {
-    let ports = ports.into_iter().map(|(protocol, port)| PortMatch { protocol, port }).collect();
-    Rule { peers: Peers::Any, ports: Ports::Of(ports), source: None }
-}
-
-fn block(cidr: &str, except: &[&str]) -> Peer {
-    Peer::Block(IpBlock::new(cidr.parse().unwrap(), except.iter().map(|e| e.parse().unwrap())))
-}
-
-fn pods(namespaces: NamespaceScope, labels: &str) -> Peer {
-    Peer::Pods { namespaces, pods: selector(labels) }
-}
-
-fn in_namespaces(labels: &str) -> Peer {
-    pods(NamespaceScope::Matching(selector(labels)), "")
-}
-
-/// Two pods, `a/client` and `a/server`, and one policy.
-fn pair(policy: NetworkPolicy) -> World {
-    World {
-        pods: vec![
-            pod("a/client", "app=client", &["10.0.0.1", "fd00::1"]),
-            pod("a/server", "app=server", &["10.0.0.2"]),
-        ],
-        policies: vec![policy],
-        ..World::default()
-    }
-}
-
-const CLIENT: End = End::Pod(PodId(0));
-const SERVER: End = End::Pod(PodId(1));
 
 #[test]
 fn isolation_is_of_one_direction() {

@@ -6,7 +6,8 @@ use std::collections::BTreeSet;
 use std::fs;
 use std::path::Path;
 
-use ringfence_oracle::spec::{Case, Place, Verdict, parse};
+use ringfence_oracle::spec::{Case, Denial, Place, Verdict, parse};
+use ringfence_policy::PolicyKey;
 
 fn cases() -> Vec<(String, Case)> {
     let folder = Path::new(env!("CARGO_MANIFEST_DIR")).join("../../specs");
@@ -40,10 +41,17 @@ fn names_are_those_of_the_manifests() {
                     check(namespace, name);
                 }
             }
+            let check_policy = |policy: &PolicyKey| match policy {
+                PolicyKey::Network(name) => check(&name.namespace, &name.name),
+                PolicyKey::Cluster(name) => check(name.kind.as_str(), &name.name),
+            };
             match &assertion.verdict {
                 Verdict::AllowedByDefault => {}
-                Verdict::Allowed { by } => by.iter().for_each(|r| check(&r.policy.namespace, &r.policy.name)),
-                Verdict::Denied { by } => by.iter().for_each(|policy| check(&policy.namespace, &policy.name)),
+                Verdict::Allowed { by } => by.iter().for_each(|rule| check_policy(&rule.policy)),
+                Verdict::Denied { by } => by.iter().for_each(|denial| match denial {
+                    Denial::Isolated(name) => check(&name.namespace, &name.name),
+                    Denial::Rule(rule) => check_policy(&rule.policy),
+                }),
             }
         }
     }

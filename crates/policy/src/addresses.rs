@@ -13,7 +13,6 @@ use std::sync::Arc;
 use ipnet::IpNet;
 
 use crate::matchers::PeerId;
-use crate::model::IpBlock;
 use crate::slots::Interner;
 
 /// A class of addresses: those that the same peers hold. 0 is the class that none holds.
@@ -81,30 +80,17 @@ impl AddressSpace {
         self.classes.begin_update();
     }
 
-    /// A block holds its addresses from now on, once [`AddressSpace::settle`] has been called.
-    pub(crate) fn add_block(&mut self, peer: PeerId, block: &IpBlock) {
-        self.change(block.cidr(), |prefix| prefix.enters.push(peer));
-        for except in block.except() {
-            self.change(*except, |prefix| prefix.leaves.push(peer));
-        }
+    /// A peer holds these prefixes from now on, less these exceptions, once [`AddressSpace::settle`] has been called. It
+    /// may hold a prefix for several reasons.
+    pub(crate) fn add(&mut self, peer: PeerId, held: &[IpNet], except: &[IpNet]) {
+        held.iter().for_each(|net| self.change(*net, |prefix| prefix.enters.push(peer)));
+        except.iter().for_each(|net| self.change(*net, |prefix| prefix.leaves.push(peer)));
     }
 
-    /// A block holds its addresses no more.
-    pub(crate) fn remove_block(&mut self, peer: PeerId, block: &IpBlock) {
-        self.change(block.cidr(), |prefix| remove_one(&mut prefix.enters, peer));
-        for except in block.except() {
-            self.change(*except, |prefix| remove_one(&mut prefix.leaves, peer));
-        }
-    }
-
-    /// A peer holds an address, for one reason more.
-    pub(crate) fn add_address(&mut self, peer: PeerId, address: IpAddr) {
-        self.change(address.into(), |prefix| prefix.enters.push(peer));
-    }
-
-    /// A peer holds an address, for one reason less.
-    pub(crate) fn remove_address(&mut self, peer: PeerId, address: IpAddr) {
-        self.change(address.into(), |prefix| remove_one(&mut prefix.enters, peer));
+    /// A peer holds these prefixes, less these exceptions, for one reason less.
+    pub(crate) fn remove(&mut self, peer: PeerId, held: &[IpNet], except: &[IpNet]) {
+        held.iter().for_each(|net| self.change(*net, |prefix| remove_one(&mut prefix.enters, peer)));
+        except.iter().for_each(|net| self.change(*net, |prefix| remove_one(&mut prefix.leaves, peer)));
     }
 
     fn change(&mut self, net: IpNet, change: impl FnOnce(&mut Prefix)) {
@@ -373,15 +359,24 @@ fn address(number: u128, v6: bool) -> IpAddr {
 #[cfg(test)]
 mod tests {
     use super::*;
+    use crate::model::IpBlock;
 
     fn block(cidr: &str, except: &[&str]) -> IpBlock {
         IpBlock::new(cidr.parse().unwrap(), except.iter().map(|e| e.parse().unwrap()))
     }
 
+    fn add(space: &mut AddressSpace, peer: u32, block: &IpBlock) {
+        space.add(PeerId(peer), &[block.cidr()], block.except());
+    }
+
+    fn remove(space: &mut AddressSpace, peer: u32, block: &IpBlock) {
+        space.remove(PeerId(peer), &[block.cidr()], block.except());
+    }
+
     fn space(blocks: &[(&str, &[&str])]) -> AddressSpace {
         let mut space = AddressSpace::default();
         for (place, (cidr, except)) in (0u32..).zip(blocks) {
-            space.add_block(PeerId(place), &block(cidr, except));
+            add(&mut space, place, &block(cidr, except));
         }
         space.settle();
         space
@@ -437,13 +432,13 @@ mod tests {
         let nets = |nets: &[&str]| nets.iter().map(|n| n.parse().unwrap()).collect::<Vec<IpNet>>();
         let mut space = space(&[("10.0.0.0/8", &[]), ("10.1.0.0/16", &[]), ("11.0.0.0/8", &[])]);
         space.begin_update();
-        space.add_block(PeerId(7), &block("10.0.0.0/9", &["10.1.1.0/24"]));
+        add(&mut space, 7, &block("10.0.0.0/9", &["10.1.1.0/24"]));
         assert_eq!(space.settle(), nets(&["10.0.0.0/9", "10.1.0.0/16", "10.1.1.0/24"]));
         check(&space, "10.1.2.3", &[0, 1, 7]);
         check(&space, "10.1.1.3", &[0, 1]);
         check(&space, "10.200.0.0", &[0]);
         space.begin_update();
-        space.remove_block(PeerId(7), &block("10.0.0.0/9", &["10.1.1.0/24"]));
+        remove(&mut space, 7, &block("10.0.0.0/9", &["10.1.1.0/24"]));
         assert_eq!(space.settle(), nets(&["10.0.0.0/9", "10.1.0.0/16", "10.1.1.0/24"]));
         check(&space, "10.1.2.3", &[0, 1]);
         check(&space, "10.1.1.3", &[0, 1]);
@@ -453,7 +448,7 @@ mod tests {
     #[test]
     fn nothing_is_around_a_whole_family() {
         let mut space = space(&[("::/0", &[]), ("::/0", &["fd00::/8"])]);
-        space.remove_block(PeerId(1), &block("::/0", &["fd00::/8"]));
+        remove(&mut space, 1, &block("::/0", &["fd00::/8"]));
         space.settle();
         check(&space, "::1", &[0]);
         check(&space, "fd00::1", &[0]);
@@ -462,15 +457,15 @@ mod tests {
     #[test]
     fn an_address_may_be_held_for_two_reasons() {
         let mut space = AddressSpace::default();
-        let address: IpAddr = "192.0.2.1".parse().unwrap();
-        space.add_address(PeerId(3), address);
-        space.add_address(PeerId(3), address);
+        let address = IpNet::from("192.0.2.1".parse::<IpAddr>().unwrap());
+        space.add(PeerId(3), &[address], &[]);
+        space.add(PeerId(3), &[address], &[]);
         space.settle();
-        space.remove_address(PeerId(3), address);
+        space.remove(PeerId(3), &[address], &[]);
         assert_eq!(space.settle(), []);
         check(&space, "192.0.2.1", &[3]);
-        space.remove_address(PeerId(3), address);
-        assert_eq!(space.settle(), [IpNet::from(address)]);
+        space.remove(PeerId(3), &[address], &[]);
+        assert_eq!(space.settle(), [address]);
         check(&space, "192.0.2.1", &[]);
     }
 }

@@ -19,13 +19,14 @@ use rustc_hash::{FxHashMap, FxHashSet};
 
 use crate::addresses::{AddressSpace, ClassId};
 use crate::change::{Change, Delta};
+use crate::cluster::Action;
 use crate::index::{GroupId, Index};
 use crate::matchers::{DistinctPeer, Matchers, PeerId};
 use crate::model::{
     Labels, NAMESPACE_NAME_LABEL, NamedPort, Namespace, Node, Pod, PodId, Policy, PolicyId, PolicyKey,
     ResolvedName, RuleRef, Source, Traffic, World,
 };
-use crate::policies::{Policies, SetId, SetKey, Sets, cluster_rules, network_rules};
+use crate::policies::{Policies, SetId, Sets, cluster_rules, network_rules};
 use crate::portmap::{Canvas, Decision, Painter, Point, PortMap};
 use crate::slots::{Interner, Slots};
 use crate::verdict::{Because, Direction, Side, Tier, Verdict};
@@ -51,6 +52,10 @@ impl Identity {
     /// Whether a rule of an egress set could reach it by a port's name.
     pub(crate) fn has_named_ports(self) -> bool {
         self.named != NamedId(0)
+    }
+
+    pub(crate) fn named(self) -> NamedId {
+        self.named
     }
 
     /// What no peer of any policy matches.
@@ -461,6 +466,10 @@ impl Engine {
         (peers, self.named_ports(identity.named))
     }
 
+    pub(crate) fn matcher(&self, peer: PeerId) -> Option<&DistinctPeer> {
+        self.matchers.get(peer)
+    }
+
     /// The address space as address peers divide it.
     pub fn address_space(&self) -> &AddressSpace {
         &self.space
@@ -494,13 +503,23 @@ impl Engine {
     /// All that a port map follows from: the rules of a set that an identity meets, in the order in which they are
     /// asked, each once, and what their named ports mean there.
     pub(crate) fn matching(&self, set: SetId, identity: Identity) -> Matching {
+        self.matching_peers(set, || self.peers_of(identity), identity.named)
+    }
+
+    /// The same for an end that these peers match, which has these ports with a name.
+    pub(crate) fn matching_peers<P: Iterator<Item = PeerId>>(
+        &self,
+        set: SetId,
+        peers: impl Fn() -> P,
+        named: NamedId,
+    ) -> Matching {
         let Some(set) = self.sets.get(set) else {
             let network = NetworkTier::Isolates;
             return Matching { rules: Default::default(), network, named: NamedId(0) };
         };
         let mut places = Vec::new();
         let mut rules = |tier| match set.list(tier) {
-            Some(list) => self.sets.matching(list, self.peers_of(identity), &mut places).collect(),
+            Some(list) => self.sets.matching(list, peers(), &mut places).collect(),
             None => Vec::new(),
         };
         Matching {
@@ -509,7 +528,28 @@ impl Engine {
                 Some(_) => NetworkTier::Isolates,
                 None => NetworkTier::Silent,
             },
-            named: self.receiving_ports(set, identity),
+            named: match set.direction {
+                Direction::Ingress => set.named,
+                Direction::Egress => named,
+            },
+        }
+    }
+
+    /// The prefixes that an address peer holds, less those that it does not hold.
+    pub(crate) fn prefixes_held(&self, peer: &DistinctPeer) -> (Vec<IpNet>, Vec<IpNet>) {
+        let hosts =
+            |addresses: &mut dyn Iterator<Item = &IpAddr>| addresses.map(|a| IpNet::from(*a)).collect();
+        match peer {
+            DistinctPeer::PodsIn(..) | DistinctPeer::PodsAcross(_) => (Vec::new(), Vec::new()),
+            DistinctPeer::Block(block) => (vec![block.cidr()], block.except().to_vec()),
+            DistinctPeer::Nodes(selector) => {
+                let nodes = self.nodes.values().filter(|n| selector.matches(&n.labels));
+                (hosts(&mut nodes.flat_map(|n| &n.addresses)), Vec::new())
+            }
+            DistinctPeer::Domain(pattern) => {
+                let names = self.names.iter().filter(|(name, _)| pattern.matches(name));
+                (hosts(&mut names.flat_map(|(_, addresses)| addresses)), Vec::new())
+            }
         }
     }
 
@@ -667,6 +707,34 @@ impl Engine {
         Verdict { egress: side(Direction::Egress), ingress: side(Direction::Ingress) }
     }
 
+    /// The rules that would have been met by a connection on one side, had an earlier rule of their tier not passed it on.
+    pub fn skipped(&self, from: End, to: End, traffic: Traffic, direction: Direction) -> Vec<RuleRef> {
+        let (from, to) = self.deciding_route(from, to, traffic);
+        let (from, to) = (self.find(from), self.find(to));
+        let (subject, other) = match direction {
+            Direction::Egress => (from, to),
+            Direction::Ingress => (to, from),
+        };
+        let set = subject.pod.and_then(|pod| self.policy_set(pod, direction));
+        let Some(matching) = set.map(|set| self.matching(set, self.found_identity(other))) else {
+            return Vec::new();
+        };
+        let named = self.named_ports(matching.named);
+        let [admin, _, baseline] = &matching.rules;
+        let baseline = Some(baseline).filter(|_| matching.network == NetworkTier::Silent);
+        let mut skipped = Vec::new();
+        for tier in [admin].into_iter().chain(baseline) {
+            let mut met = tier.iter().filter_map(|rule| {
+                let (action, ports) = self.policies.get(rule.policy)?.effect(direction, rule.rule)?;
+                ports.matches(traffic, named).then_some((*rule, action))
+            });
+            if met.next().is_some_and(|(_, action)| action == Action::Pass) {
+                skipped.extend(met.map(|(rule, _)| rule));
+            }
+        }
+        skipped
+    }
+
     /// What the rules of a set that are asked say to a connection.
     fn decide(&self, set: SetId, matching: &Matching, traffic: Traffic) -> Side {
         let mut point = Point::new(traffic);
@@ -681,14 +749,6 @@ impl Engine {
         };
         let isolated = matching.network != NetworkTier::Silent;
         Side { allowed: decision.allow, isolated, because, passed: point.passed }
-    }
-
-    /// The ports with a name of the pods that receive, as far as the rules of a set can use them.
-    fn receiving_ports(&self, set: &SetKey, identity: Identity) -> NamedId {
-        match set.direction {
-            Direction::Ingress => set.named,
-            Direction::Egress => identity.named,
-        }
     }
 
     fn found_own_node(&self, from: Found, to: Found) -> bool {

@@ -39,5 +39,5 @@ pub use model::{
 };
 pub use policies::SetId;
 pub use portmap::{Decision, PortMap, PortSet, Span};
-pub use reach::{Connection, Reach, ReachEnd};
+pub use reach::{Connection, Connections, Reach, ReachEnd, Rows, View};
 pub use verdict::{Because, Direction, Side, Tier, Verdict};

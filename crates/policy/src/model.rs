@@ -43,6 +43,27 @@ pub struct World {
     pub pod_cidrs: Vec<IpNet>,
 }
 
+impl World {
+    /// The policies of every kind, each tier's among them.
+    pub fn all_policies(&self) -> impl Iterator<Item = Policy> {
+        let networks = self.policies.iter().cloned().map(Policy::Network);
+        networks.chain(self.cluster_policies.iter().cloned().map(Policy::Cluster))
+    }
+
+    /// The same world under these policies alone.
+    #[must_use]
+    pub fn with_policies(mut self, policies: impl IntoIterator<Item = Policy>) -> World {
+        (self.policies, self.cluster_policies) = (Vec::new(), Vec::new());
+        for policy in policies {
+            match policy {
+                Policy::Network(policy) => self.policies.push(policy),
+                Policy::Cluster(policy) => self.cluster_policies.push(policy),
+            }
+        }
+        self
+    }
+}
+
 /// A place in [`World::pods`].
 #[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash)]
 pub struct PodId(pub u32);

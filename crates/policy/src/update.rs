@@ -281,13 +281,12 @@ impl<'e> Update<'e> {
         let peers = self.engine.matchers.node_peers();
         let matching: Vec<PeerId> =
             peers.filter(|(_, s)| s.matches(&node.labels)).map(|(id, _)| id).collect();
+        let addresses = hosts(&node.addresses);
         for peer in matching {
-            for address in &node.addresses {
-                if holds {
-                    self.engine.space.add_address(peer, *address);
-                } else {
-                    self.engine.space.remove_address(peer, *address);
-                }
+            if holds {
+                self.engine.space.add(peer, &addresses, &[]);
+            } else {
+                self.engine.space.remove(peer, &addresses, &[]);
             }
         }
     }
@@ -305,8 +304,8 @@ impl<'e> Update<'e> {
         let peers = self.engine.matchers.domain_peers();
         let matching: Vec<PeerId> = peers.filter(|(_, d)| d.matches(&name.name)).map(|(id, _)| id).collect();
         for peer in matching {
-            name.addresses.iter().for_each(|a| self.engine.space.add_address(peer, *a));
-            before.iter().for_each(|a| self.engine.space.remove_address(peer, *a));
+            self.engine.space.add(peer, &hosts(&name.addresses), &[]);
+            self.engine.space.remove(peer, &hosts(&before), &[]);
         }
         if name.addresses.is_empty() {
             self.engine.names.remove(&name.name);
@@ -424,34 +423,12 @@ impl<'e> Update<'e> {
 
     /// An address peer holds its addresses from now on, or does so no more.
     fn hold_addresses(&mut self, id: PeerId, matcher: &DistinctPeer, holds: bool) {
-        let engine = &mut *self.engine;
-        let addresses: Vec<IpAddr> = match matcher {
-            DistinctPeer::PodsIn(..) | DistinctPeer::PodsAcross(_) => return,
-            DistinctPeer::Block(block) => {
-                self.blocks_changed = true;
-                if holds {
-                    engine.space.add_block(id, block);
-                } else {
-                    engine.space.remove_block(id, block);
-                }
-                return;
-            }
-            DistinctPeer::Nodes(selector) => {
-                self.blocks_changed = true;
-                let nodes = engine.nodes.values().filter(|n| selector.matches(&n.labels));
-                nodes.flat_map(|n| &n.addresses).copied().collect()
-            }
-            DistinctPeer::Domain(pattern) => {
-                let names = engine.names.iter().filter(|(name, _)| pattern.matches(name));
-                names.flat_map(|(_, addresses)| addresses).copied().collect()
-            }
-        };
-        for address in addresses {
-            if holds {
-                engine.space.add_address(id, address);
-            } else {
-                engine.space.remove_address(id, address);
-            }
+        self.blocks_changed |= matches!(matcher, DistinctPeer::Block(_) | DistinctPeer::Nodes(_));
+        let (held, except) = self.engine.prefixes_held(matcher);
+        if holds {
+            self.engine.space.add(id, &held, &except);
+        } else {
+            self.engine.space.remove(id, &held, &except);
         }
     }
 
@@ -761,6 +738,10 @@ impl Engine {
         peers.sort_unstable();
         peers
     }
+}
+
+fn hosts(addresses: &[IpAddr]) -> Vec<IpNet> {
+    addresses.iter().map(|address| IpNet::from(*address)).collect()
 }
 
 fn distinct_peer(own: &str, peer: &Peer) -> DistinctPeer {

@@ -7,11 +7,10 @@ use std::collections::BTreeMap;
 use std::net::IpAddr;
 
 use ipnet::IpNet;
+use ringfence_oracle::agreement::compare;
 use ringfence_oracle::changes::Watch;
 use ringfence_oracle::worlds::{Size, steps};
 use ringfence_policy::{DistinctPeer, End, Engine, Identity, NamedPort, PodId, PolicyKey, Tier, World};
-
-mod sides;
 
 /// Sequences of each size, of about a dozen worlds.
 const SEQUENCES: u64 = 60;
@@ -54,7 +53,7 @@ fn check(size: &Size, seeds: std::ops::Range<u64>) {
             let fresh = Engine::new(world.clone());
             assert_eq!(follower.engine.statistics(), fresh.statistics(), "{}", place());
             assert_eq!(follower.known, Known::of(&fresh), "{}: not told", place());
-            if let Some(wrong) = sides::wrong_sides(world, &follower.engine, &follower.ids(world), seed) {
+            if let Err(wrong) = compare(world, &follower.engine, &follower.ids(world), seed) {
                 panic!("{}: {wrong}\nin {world:#?}", place());
             }
         }

@@ -1,16 +1,15 @@
-//! The engine against the naive engine, on random worlds: the same verdict on each side, the same isolation, and a
-//! reason that the naive engine finds too.
+//! The engine against the naive engine, on random worlds: the same verdict on each side, the same isolation, a reason
+//! that the naive engine finds too, and a map that says the same of every pair.
 
 #![allow(clippy::panic, clippy::indexing_slicing, reason = "a test")]
 
+#[path = "naive/map.rs"]
+mod map;
+
 use ringfence_oracle::minimize::minimize;
-use ringfence_oracle::naive;
 use ringfence_oracle::worlds::{Size, world};
-use ringfence_policy::{End, Engine, PodId, Reach, ReachEnd, World};
-
-mod sides;
-
-use sides::wrong_sides;
+use ringfence_oracle::{agreement, naive, questions};
+use ringfence_policy::{End, Engine, PodId, World};
 
 /// Worlds of each size; the whole test asks more than a million questions.
 const WORLDS: u64 = 1000;
@@ -44,54 +43,22 @@ fn compare(size: Size, seeds: std::ops::Range<u64>) {
 fn disagreement(world: &World, seed: u64) -> Option<String> {
     let engine = Engine::new(world.clone());
     let pods: Vec<PodId> = engine.pods().map(|(id, _)| id).collect();
-    wrong_sides(world, &engine, &pods, seed)
+    agreement::compare(world, &engine, &pods, seed)
+        .err()
         .or_else(|| wrong_pods(world, &engine))
-        .or_else(|| wrong_map(world, &engine))
+        .or_else(|| map::wrong(world, &engine))
 }
 
 /// Pods by whatever addresses they have: a connection has one family, and both sides must allow it in that one.
 fn wrong_pods(world: &World, engine: &Engine) -> Option<String> {
     let pods = || (0..world.pods.len()).map(|place| PodId(place as u32));
-    let traffic = ringfence_oracle::questions::traffic(world);
+    let traffic = questions::traffic(world);
     for (from, to) in pods().flat_map(|from| pods().map(move |to| (from, to))) {
         for traffic in traffic.iter().step_by(7) {
             let ours = engine.verdict(End::Pod(from), End::Pod(to), *traffic);
             let theirs = naive::allowed(world, &naive::End::Pod(from), &naive::End::Pod(to), *traffic);
             if ours.allowed() != theirs {
                 return Some(format!("{from:?} -> {to:?} {traffic:?}: {ours:?}, should be {theirs}"));
-            }
-        }
-    }
-    None
-}
-
-/// The map must say for each pair of pods of different workloads what the verdicts say, port by port.
-fn wrong_map(world: &World, engine: &Engine) -> Option<String> {
-    let reach = Reach::new(engine);
-    let connections: Vec<_> = reach.connections().collect();
-    let traffic = ringfence_oracle::questions::traffic(world);
-    for (from, a) in reach.ends.iter().enumerate() {
-        for (to, b) in reach.ends.iter().enumerate() {
-            let (
-                ReachEnd::Pods { pods: p, workload: v, namespace: n, .. },
-                ReachEnd::Pods { pods: q, workload: w, namespace: m, .. },
-            ) = (a, b)
-            else {
-                continue;
-            };
-            if (n, v) == (m, w) {
-                continue;
-            }
-            let known = connections.iter().find(|c| c.from as usize == from && c.to as usize == to);
-            for traffic in &traffic {
-                let mapped = known.is_some_and(|c| c.allowed.contains(*traffic));
-                let any = p.iter().any(|p| {
-                    q.iter()
-                        .any(|q| naive::allowed(world, &naive::End::Pod(*p), &naive::End::Pod(*q), *traffic))
-                });
-                if mapped != any {
-                    return Some(format!("map: {a:?} -> {b:?} {traffic:?}: {mapped}, should be {any}"));
-                }
             }
         }
     }

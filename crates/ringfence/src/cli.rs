@@ -1,11 +1,13 @@
 //! What can be typed: commands, arguments and their help. Nothing is read or decided here.
 
 use std::ffi::OsString;
+use std::net::IpAddr;
 use std::path::{Path, PathBuf};
 
 use clap::builder::styling::{AnsiColor, Styles};
 use clap::{Args, ColorChoice, CommandFactory, FromArgMatches, Parser, Subcommand, ValueEnum};
 use ipnet::IpNet;
+use ringfence_policy::{DomainPattern, ResolvedName};
 
 /// The exit status of a question that is answered with no.
 pub(crate) const DENIED: u8 = 1;
@@ -72,6 +74,10 @@ pub(crate) struct MapArgs {
     /// Show all namespaces, even if -n is given
     #[arg(short = 'A', long)]
     pub(crate) all_namespaces: bool,
+
+    /// Show each pod by itself instead of workloads; the replicas of a manifest, which are alike, as one
+    #[arg(long)]
+    pub(crate) pods: bool,
 
     /// The format of the answer
     #[arg(short, long, value_name = "FORMAT", default_value = "table")]
@@ -178,6 +184,22 @@ pub(crate) struct InputArgs {
     /// Where pods live, so that ipBlocks can match them; may be given several times
     #[arg(long = "pod-cidr", value_name = "CIDR")]
     pub(crate) pod_cidrs: Vec<IpNet>,
+
+    /// The addresses that a DNS name leads to, so that domainNames can match them; may be given several times
+    #[arg(long = "resolve", value_name = "NAME=ADDRESS,...", value_parser = resolved_name)]
+    pub(crate) names: Vec<ResolvedName>,
+}
+
+fn resolved_name(text: &str) -> Result<ResolvedName, String> {
+    let example = "write it as api.example.com=203.0.113.7 or api.example.com=203.0.113.7,2001:db8::7";
+    let (name, addresses) = text.split_once('=').ok_or(example)?;
+    if name.contains('*') || DomainPattern::parse(name).is_none() {
+        return Err(format!("`{name}` is no DNS name; {example}"));
+    }
+    let addresses = addresses.split(',').map(|a| a.trim().parse().map_err(|_| a));
+    let addresses: Result<Vec<IpAddr>, &str> = addresses.collect();
+    let addresses = addresses.map_err(|bad| format!("`{bad}` is no address; {example}"))?;
+    Ok(ResolvedName { name: name.to_owned(), addresses })
 }
 
 impl InputArgs {
@@ -227,6 +249,9 @@ Examples:
 
   # What reaches, and is reached from, namespace shop
   ringfence map k8s/ -n shop
+
+  # Pod by pod, of a cluster's objects
+  kubectl get namespaces,pods,networkpolicies -A -o yaml | ringfence map - --pods
 
   # For programs
   kustomize build overlays/prod | ringfence map - -o json";

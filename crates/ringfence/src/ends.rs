@@ -56,19 +56,19 @@ impl<'i> Catalog<'i> {
     ) -> Catalog<'i> {
         let referrer = Referrer::new(engine);
         let mut entries: Vec<Entry<'i>> = Vec::new();
-        let pods = || engine.world().pods.iter().zip(0u32..);
+        let pods = || engine.pods();
         let mut workloads: std::collections::BTreeMap<_, Vec<PodId>> = Default::default();
-        for (pod, id) in pods() {
-            workloads.entry((&pod.namespace, &pod.workload)).or_default().push(PodId(id));
+        for (id, pod) in pods() {
+            workloads.entry((&pod.namespace, &pod.workload)).or_default().push(id);
         }
         for ((namespace, workload), ids) in &workloads {
             let reference = referrer.workload(namespace, workload, ids, true);
             let is = Named::Pods(reference, ids.clone());
             entries.push(Entry { namespace, kind: &workload.kind, name: &workload.name, is });
         }
-        for (pod, id) in pods().filter(|(p, _)| p.workload.name != p.name) {
-            let reference = referrer.workload(&pod.namespace, &pod.workload, &[PodId(id)], false);
-            let is = Named::Pods(reference, vec![PodId(id)]);
+        for (id, pod) in pods().filter(|(_, p)| p.workload.name != p.name) {
+            let reference = referrer.workload(&pod.namespace, &pod.workload, &[id], false);
+            let is = Named::Pods(reference, vec![id]);
             entries.push(Entry { namespace: &pod.namespace, kind: "Pod", name: &pod.name, is });
         }
         for service in &inventory.services {

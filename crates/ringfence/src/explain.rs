@@ -3,10 +3,14 @@
 mod answer;
 mod fix;
 mod json;
+mod manifest;
 mod party;
 mod question;
 mod quote;
+mod repair;
+mod rule;
 mod service;
+mod syntax;
 mod text;
 
 use std::process::ExitCode;
@@ -31,17 +35,23 @@ pub(crate) fn run(args: &ExplainArgs, terminal: &Terminal) -> anyhow::Result<Exi
             .help("policies see only the port of the destination: leave the source's out")
             .into());
     }
-    let input = input::read(&args.paths, &args.input, terminal)?;
+    let input = input::read_with_manifests(&args.paths, &args.input, terminal)?;
     let (engine, inventory) = (&input.engine, &input.inventory);
     let catalog = Catalog::new(engine, inventory, args.input.default_namespace());
     let (from, to) = (catalog.find(&args.from)?, catalog.find(&target.end)?);
     let question = Question::new(engine, inventory, from, to, target.port.as_ref())?;
     let answers = Answers::new(&question);
     let notes = notes_of(&question, &answers);
+    let manifests =
+        repair::Manifests { list: &input.manifests, default_namespace: args.input.default_namespace() };
+    let repair = repair::find(&question, &answers, manifests);
     match args.output {
-        ExplainFormat::Json => terminal.answer(&json::render(&question, &answers, &notes))?,
+        ExplainFormat::Json => {
+            terminal.answer(&json::render(&question, &answers, repair.as_ref(), &notes))?
+        }
         ExplainFormat::Text => {
-            terminal.answer(&text::render(&question, &answers, &input.sources, terminal.palette()))?;
+            let palette = terminal.palette();
+            terminal.answer(&text::render(&question, &answers, repair.as_ref(), &input.sources, palette))?;
         }
     }
     for note in &notes {
@@ -56,7 +66,7 @@ fn notes_of(question: &Question<'_>, answers: &Answers<'_>) -> Vec<String> {
     let mut notes = question.notes.clone();
     let policies = |direction| {
         let sides = answers.all().map(move |a| a.side(direction));
-        sides.flat_map(|s| &s.isolated_by).filter_map(|p| engine.world().policies.get(*p as usize))
+        sides.flat_map(|s| s.holding.iter()).filter_map(|p| engine.policy(*p))
     };
     let blocks = [Direction::Egress, Direction::Ingress]
         .into_iter()

@@ -1,10 +1,12 @@
 //! From paths to an engine: read, report what is wrong, compile.
 
+use std::collections::{BTreeMap, BTreeSet};
 use std::io::stdin;
+use std::net::IpAddr;
 use std::path::PathBuf;
 
-use ringfence_k8s::{Inventory, Level, ReadOptions, Reader, Sources};
-use ringfence_policy::Engine;
+use ringfence_k8s::{Inventory, Level, Manifest, ReadOptions, Reader, Sources};
+use ringfence_policy::{Engine, ResolvedName};
 
 use crate::cli::InputArgs;
 use crate::complaint::Complaint;
@@ -21,6 +23,8 @@ pub(crate) struct Input {
     pub(crate) inventory: Inventory,
     /// The texts.
     pub(crate) sources: Sources,
+    /// The objects as they are written, if that was asked for.
+    pub(crate) manifests: Vec<Manifest>,
 }
 
 /// Reads all paths and reports all that is wrong with them on standard error.
@@ -29,6 +33,28 @@ pub(crate) struct Input {
 ///
 /// If no path is given, or something could not be read that `--skip-invalid` does not excuse.
 pub(crate) fn read(paths: &[PathBuf], args: &InputArgs, terminal: &Terminal) -> anyhow::Result<Input> {
+    read_keeping(paths, args, terminal, false)
+}
+
+/// The same, and keeps the objects as they are written.
+///
+/// # Errors
+///
+/// As [`read`].
+pub(crate) fn read_with_manifests(
+    paths: &[PathBuf],
+    args: &InputArgs,
+    terminal: &Terminal,
+) -> anyhow::Result<Input> {
+    read_keeping(paths, args, terminal, true)
+}
+
+fn read_keeping(
+    paths: &[PathBuf],
+    args: &InputArgs,
+    terminal: &Terminal,
+    keep_manifests: bool,
+) -> anyhow::Result<Input> {
     if paths.is_empty() {
         return Err(Complaint::new(
             "no manifests are named, and this version does not read from a cluster yet",
@@ -42,8 +68,7 @@ pub(crate) fn read(paths: &[PathBuf], args: &InputArgs, terminal: &Terminal) -> 
         let complaint = Complaint::new(format!("{}: {}", problem.path, problem.message)).help(&problem.help);
         terminal.complain(&complaint.into());
     }
-    let options =
-        ReadOptions { default_namespace: args.default_namespace().to_owned(), ..ReadOptions::default() };
+    let options = ReadOptions { default_namespace: args.default_namespace().to_owned(), keep_manifests };
     let mut reader = Reader::new(options);
     for (name, bytes) in files.contents {
         reader.bytes(name, bytes);
@@ -63,5 +88,24 @@ pub(crate) fn read(paths: &[PathBuf], args: &InputArgs, terminal: &Terminal) -> 
     }
     let mut world = reading.inventory.world();
     world.pod_cidrs.clone_from(&args.pod_cidrs);
-    Ok(Input { engine: Engine::new(world), inventory: reading.inventory, sources: reading.sources })
+    world.names = merged(&args.names);
+    Ok(Input {
+        engine: Engine::new(world),
+        inventory: reading.inventory,
+        sources: reading.sources,
+        manifests: reading.manifests,
+    })
+}
+
+/// Each name once, with all addresses that were given for it.
+fn merged(names: &[ResolvedName]) -> Vec<ResolvedName> {
+    let mut merged: BTreeMap<&str, BTreeSet<IpAddr>> = BTreeMap::new();
+    for ResolvedName { name, addresses } in names {
+        merged.entry(name).or_default().extend(addresses);
+    }
+    let name = |(name, addresses): (&str, BTreeSet<IpAddr>)| ResolvedName {
+        name: name.to_owned(),
+        addresses: addresses.into_iter().collect(),
+    };
+    merged.into_iter().map(name).collect()
 }

@@ -15,7 +15,7 @@ use std::process::ExitCode;
 
 use anyhow::Context;
 use ringfence_lab::{Lab, Options, node_names, trial};
-use ringfence_policy::{Engine, NetworkPolicy};
+use ringfence_policy::{Engine, Policy};
 
 use crate::cli::{DENIED, ExplainFormat, LabArgs};
 use crate::complaint::Complaint;
@@ -55,7 +55,7 @@ pub(crate) fn run(args: &LabArgs, terminal: &Terminal) -> anyhow::Result<ExitCod
 }
 
 /// The engine over the lab's own addresses.
-fn engine(lab: &Lab, input: &Input, policies: &[NetworkPolicy]) -> Engine {
+fn engine(lab: &Lab, input: &Input, policies: &[Policy]) -> Engine {
     Engine::new(lab.plan().world(&input.inventory, policies))
 }
 

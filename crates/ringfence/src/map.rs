@@ -1,12 +1,12 @@
 //! `ringfence map`: who may reach whom, as the engine's [`Reach`] says; here it is only narrowed and shown.
 
+mod allowed;
 mod json;
 mod table;
 
 use std::process::ExitCode;
-use std::rc::Rc;
 
-use ringfence_policy::{Connection, Direction, Engine, PodId, PortSet, Reach, ReachEnd, Workload};
+use ringfence_policy::{Connections, Direction, Engine, PodId, Reach, ReachEnd, View, Workload};
 
 use crate::cli::{MapArgs, MapFormat};
 use crate::input::{self, Input};
@@ -18,16 +18,18 @@ use crate::terminal::Terminal;
 pub(crate) fn run(args: &MapArgs, terminal: &Terminal) -> anyhow::Result<ExitCode> {
     let Input { engine, .. } = input::read(&args.paths, &args.input, terminal)?;
     let only = args.input.namespace.as_deref().filter(|_| !args.all_namespaces);
-    let reach = Reach::new(&engine);
-    let map = Map::new(&engine, &reach, only);
+    let view = if args.pods { View::Pods } else { View::Workloads };
+    let reach = Reach::with_view(&engine, view);
+    let map = Map::new(&engine, &reach, view, only);
     match args.output {
-        MapFormat::Json => terminal.answer(&json::render(&map))?,
-        MapFormat::Table => terminal.answer(&table::render(&map, terminal.palette()))?,
+        MapFormat::Json => terminal.stream(|out| json::write(&map, out))?,
+        MapFormat::Table => terminal.stream(|out| table::write(&map, terminal.palette(), out))?,
     }
-    if map.workloads.is_empty() {
+    if map.rows.is_empty() {
+        let what = if args.pods { "pods" } else { "workloads" };
         terminal.note(&match only {
-            Some(namespace) => format!("no workloads in namespace {namespace}"),
-            None => "no workloads in these manifests".to_owned(),
+            Some(namespace) => format!("no {what} in namespace {namespace}"),
+            None => format!("no {what} in these manifests"),
         });
     }
     for note in &map.notes {
@@ -36,17 +38,20 @@ pub(crate) fn run(args: &MapArgs, terminal: &Terminal) -> anyhow::Result<ExitCod
     Ok(ExitCode::SUCCESS)
 }
 
-/// What is shown.
+/// What is shown. Connections are listed anew each time that they are asked for: there can be millions.
 #[derive(Debug)]
-struct Map {
-    workloads: Vec<Row>,
+struct Map<'r> {
+    reach: &'r Reach,
+    view: View,
+    /// The namespace that one end of each connection is in.
+    only: Option<&'r str>,
+    rows: Vec<Row>,
     /// The names of the ends.
     references: Vec<Reference>,
-    connections: Vec<Pair>,
     notes: Vec<String>,
 }
 
-/// A workload, or the pods of one that policies treat alike.
+/// A pod, a workload, or the pods of one that policies treat alike.
 #[derive(Debug)]
 struct Row {
     reference: Reference,
@@ -59,43 +64,32 @@ struct Row {
     host_network: bool,
 }
 
-/// Two ends that may connect, by their places among the references. There can be millions.
-#[derive(Debug, Clone)]
-struct Pair {
-    from: usize,
-    to: usize,
-    allowed: Rc<PortSet>,
-}
-
-impl Map {
+impl<'r> Map<'r> {
     /// The map of all, or of what has an end in one namespace.
-    fn new(engine: &Engine, reach: &Reach, only: Option<&str>) -> Map {
+    fn new(engine: &Engine, reach: &'r Reach, view: View, only: Option<&'r str>) -> Map<'r> {
         let referrer = Referrer::new(engine);
-        let references: Vec<Reference> = reach.ends.iter().map(|end| reference(&referrer, end)).collect();
-        let is_in = |end: u32| match (reach.ends.get(end as usize), only) {
-            (_, None) => true,
-            (Some(ReachEnd::Pods { namespace, .. }), Some(only)) => namespace == only,
-            _ => false,
-        };
-        let pair = |c: Connection| Pair { from: c.from as usize, to: c.to as usize, allowed: c.allowed };
-        let connections = reach.connections().filter(|c| is_in(c.from) || is_in(c.to));
-        let workloads = reach.ends.iter().zip(&references).filter_map(|(end, reference)| match end {
-            ReachEnd::Pods { namespace, workload, pods, .. } if only.is_none_or(|n| n == namespace) => {
+        let references: Vec<Reference> =
+            reach.ends.iter().map(|end| reference(&referrer, view, end)).collect();
+        let rows = reach.ends.iter().zip(&references).filter_map(|(end, reference)| match end {
+            ReachEnd::Pods { namespace, workload, pods, .. } if is_in(end, only) => {
                 Some(Row::new(engine, reference, namespace, workload, pods))
             }
             _ => None,
         });
         Map {
-            workloads: workloads.collect(),
-            connections: connections.map(pair).collect(),
+            reach,
+            view,
+            only,
+            rows: rows.collect(),
             notes: notes::unknown_pod_addresses(engine).into_iter().collect(),
             references,
         }
     }
 
-    /// The name of an end.
-    fn reference(&self, end: usize) -> &Reference {
-        self.references.get(end).unwrap_or(&Reference::External)
+    /// What may connect, in order.
+    fn connections(&self) -> Connections<'r> {
+        let only = self.only;
+        self.reach.connections_of(|end| is_in(end, only))
     }
 }
 
@@ -108,9 +102,11 @@ impl Row {
         pods: &[PodId],
     ) -> Row {
         let first = pods.first().and_then(|p| engine.pod(*p));
-        let isolation = |direction| match pods.first().and_then(|p| engine.policy_set(*p, direction)) {
-            Some(_) => "isolated",
-            None => "open",
+        let isolation = |direction| match pods.first() {
+            Some(pod) if !engine.isolating(*pod, direction).is_empty() => "isolated",
+            // By policies of the whole cluster alone: what none of their rules decides is allowed.
+            Some(pod) if engine.policy_set(*pod, direction).is_some() => "held",
+            _ => "open",
         };
         Row {
             reference: reference.clone(),
@@ -125,11 +121,19 @@ impl Row {
     }
 }
 
-fn reference(referrer: &Referrer<'_>, end: &ReachEnd) -> Reference {
-    match end {
-        ReachEnd::Pods { namespace, workload, pods, whole } => {
+/// Whether an end has pods in the namespace, or in any where none is given.
+fn is_in(end: &ReachEnd, only: Option<&str>) -> bool {
+    matches!(end, ReachEnd::Pods { namespace, .. } if only.is_none_or(|only| namespace == only))
+}
+
+fn reference(referrer: &Referrer<'_>, view: View, end: &ReachEnd) -> Reference {
+    match (end, view) {
+        (ReachEnd::Pods { namespace, workload, pods, whole }, View::Workloads) => {
             referrer.workload(namespace, workload, pods, *whole)
         }
-        ReachEnd::Outside { first, last } => Reference::Outside(*first, *last),
+        (ReachEnd::Pods { pods, .. }, View::Pods) => {
+            pods.first().map_or(Reference::External, |pod| referrer.pod(*pod))
+        }
+        (ReachEnd::Outside { first, last }, _) => Reference::Outside(*first, *last),
     }
 }

@@ -1,14 +1,13 @@
 //! What an answer rests on that the user may not know: said beside it, never part of the verdict.
 
-use ringfence_policy::{Direction, Engine, NetworkPolicy, Peer, Peers};
+use ringfence_policy::{ClusterPeer, ClusterRule, Direction, Engine, Peer, Peers, Policy, Rule};
 
 /// That pods have no address here, where an `ipBlock` in force might have matched them.
 pub(crate) fn unknown_pod_addresses(engine: &Engine) -> Option<String> {
-    let world = engine.world();
-    if !world.pod_cidrs.is_empty() || world.pods.iter().all(|p| !p.addresses.is_empty()) {
+    if !engine.pod_cidrs().is_empty() || engine.pods().all(|(_, p)| !p.addresses.is_empty()) {
         return None;
     }
-    let count = world.policies.iter().filter(|p| has_partial_block(p)).count();
+    let count = engine.policies().filter(|(_, p)| has_partial_block(p)).count();
     (count > 0).then(|| {
         let (policies, have) = if count == 1 { ("policy", "has") } else { ("policies", "have") };
         format!(
@@ -19,18 +18,28 @@ pub(crate) fn unknown_pod_addresses(engine: &Engine) -> Option<String> {
 }
 
 /// Whether a policy has a block that is not a whole address family.
-fn has_partial_block(policy: &NetworkPolicy) -> bool {
-    [Direction::Ingress, Direction::Egress].into_iter().any(|d| has_partial_block_in(policy, d))
+fn has_partial_block(policy: &Policy) -> bool {
+    Direction::ALL.into_iter().any(|d| has_partial_block_in(policy, d))
 }
 
 /// Whether a policy has, in a direction, a block that is not a whole address family.
-pub(crate) fn has_partial_block_in(policy: &NetworkPolicy, direction: Direction) -> bool {
-    let rules = match direction {
-        Direction::Ingress => &policy.ingress,
-        Direction::Egress => &policy.egress,
-    };
-    rules.iter().flatten().any(|rule| match &rule.peers {
+pub(crate) fn has_partial_block_in(policy: &Policy, direction: Direction) -> bool {
+    match (policy, direction) {
+        (Policy::Network(policy), Direction::Ingress) => has_partial_peer(policy.ingress.as_deref()),
+        (Policy::Network(policy), Direction::Egress) => has_partial_peer(policy.egress.as_deref()),
+        (Policy::Cluster(policy), Direction::Ingress) => has_partial_network(&policy.ingress),
+        (Policy::Cluster(policy), Direction::Egress) => has_partial_network(&policy.egress),
+    }
+}
+
+fn has_partial_peer(rules: Option<&[Rule]>) -> bool {
+    rules.unwrap_or_default().iter().any(|rule| match &rule.peers {
         Peers::Any => false,
         Peers::Of(peers) => peers.iter().any(|p| matches!(p, Peer::Block(b) if !b.is_everyone())),
     })
+}
+
+fn has_partial_network(rules: &[ClusterRule]) -> bool {
+    let peers = rules.iter().filter_map(|rule| rule.matches.as_ref()).flat_map(|m| &m.peers);
+    peers.into_iter().any(|peer| matches!(peer, ClusterPeer::Network(net) if net.prefix_len() > 0))
 }

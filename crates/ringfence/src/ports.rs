@@ -1,6 +1,6 @@
 //! Sets of ports as people and programs read them.
 
-use ringfence_policy::{PortMap, PortRange, PortSet, Protocol, RuleId};
+use ringfence_policy::{PortMap, PortRange, PortSet, Protocol, RuleRef};
 use serde_json::{Value, json};
 
 /// Some ports by protocol, and whether the protocols without ports are among them.
@@ -19,7 +19,7 @@ impl From<&PortSet> for PortList {
 
 impl PortList {
     /// What a map leaves to one rule.
-    pub(crate) fn of_rule(map: &PortMap, rule: RuleId) -> PortList {
+    pub(crate) fn of_rule(map: &PortMap, rule: RuleRef) -> PortList {
         let ranges = Protocol::ALL.map(|protocol| {
             let mut first = 0u16;
             let mut ranges = Vec::new();

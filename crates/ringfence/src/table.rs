@@ -21,13 +21,24 @@ pub(crate) fn columns(
             cells.chain([heading.chars().count()]).max().unwrap_or(0)
         })
         .collect();
-    let mut text = String::new();
-    let headings: Vec<String> = headings.iter().map(|h| (*h).to_owned()).collect();
-    line(&mut text, &headings, &widths, |_, cell| palette.heading(cell));
+    let mut text = heading(headings, &widths, palette);
     for row in rows {
         line(&mut text, row, &widths, &paint);
     }
     text
+}
+
+/// The line of headings over columns of these widths.
+pub(crate) fn heading(headings: &[&str], widths: &[usize], palette: Palette) -> String {
+    let mut text = String::new();
+    let headings: Vec<String> = headings.iter().map(|h| (*h).to_owned()).collect();
+    line(&mut text, &headings, widths, |_, cell| palette.heading(cell));
+    text
+}
+
+/// A cell that another one follows.
+pub(crate) fn cell(text: &str, width: usize) -> String {
+    format!("{text}{:blank$}", "", blank = width.saturating_sub(text.chars().count()) + GAP)
 }
 
 fn line(text: &mut String, cells: &[String], widths: &[usize], paint: impl Fn(usize, &str) -> String) {

@@ -2,13 +2,16 @@
 //!
 //! A reader that goes away (`| head`) is no error. Colour is used on a terminal, unless the user says otherwise.
 
-use std::io::{ErrorKind, IsTerminal, Write, stderr, stdout};
+use std::io::{self, BufWriter, ErrorKind, IsTerminal, StdoutLock, Write, stderr, stdout};
 
 use anstyle::{AnsiColor, Style};
 use anyhow::Context;
 use clap::ColorChoice;
 
 use crate::complaint::Complaint;
+
+/// Large enough that a long answer is a few system calls for each megabyte.
+const BUFFER: usize = 256 * 1024;
 
 /// Standard output and standard error, and whether they are coloured.
 #[derive(Debug)]
@@ -40,8 +43,16 @@ impl Terminal {
 
     /// Writes an answer.
     pub(crate) fn answer(&self, text: &str) -> anyhow::Result<()> {
-        let mut out = stdout().lock();
-        match out.write_all(text.as_bytes()).and_then(|()| out.flush()) {
+        self.stream(|out| out.write_all(text.as_bytes()))
+    }
+
+    /// Writes an answer piece by piece, so that it may be of any size.
+    pub(crate) fn stream(
+        &self,
+        write: impl FnOnce(&mut BufWriter<StdoutLock<'static>>) -> io::Result<()>,
+    ) -> anyhow::Result<()> {
+        let mut out = BufWriter::with_capacity(BUFFER, stdout().lock());
+        match write(&mut out).and_then(|()| out.flush()) {
             Err(error) if error.kind() == ErrorKind::BrokenPipe => Ok(()),
             other => other.context("the answer cannot be written to standard output"),
         }

@@ -26,7 +26,7 @@ pub(crate) fn measure(effort: &Effort, report: &mut Report) -> anyhow::Result<()
     let lab =
         Lab::build(&first, &Options::default(), &mut |_, _, _| {}).context("the lab could not be built")?;
     let mut enforcement = Enforcement::attach(&lab)?;
-    enforcement.apply(&Engine::new(lab.plan().world(&first, &first.policies)))?;
+    enforcement.apply(&Engine::new(lab.plan().world(&first, &first.all_policies())))?;
 
     let edited = copy.folder.join(EDITED);
     let text = fs::read_to_string(&edited)?;
@@ -37,7 +37,7 @@ pub(crate) fn measure(effort: &Effort, report: &mut Report) -> anyhow::Result<()
         fs::write(&edited, if edit % 2 == 0 { &other } else { &text })?;
         let start = Instant::now();
         let inventory = read(&copy.folder)?;
-        let engine = Engine::new(lab.plan().world(&first, &inventory.policies));
+        let engine = Engine::new(lab.plan().world(&first, &inventory.all_policies()));
         let read = start.elapsed();
         let change = enforcement.apply(&engine)?;
         ensure!(change.operations > 0, "an edit changed nothing");

@@ -8,7 +8,7 @@ use std::time::Instant;
 use anyhow::{Context, bail, ensure};
 use ringfence_k8s::{Inventory, ReadOptions};
 use ringfence_lab::{Lab, Options, Place, PodId, node_names};
-use ringfence_policy::Engine;
+use ringfence_policy::{Engine, Policy};
 
 use crate::bench::Effort;
 use crate::bench::enforcer::{Enforcer, Variant};
@@ -29,7 +29,8 @@ pub(crate) fn measure(effort: &Effort, report: &mut Report) -> anyhow::Result<()
     let [server, near, far] = PODS.map(|(name, ..)| find(&lab, name));
     let ((server, address, node), (near, near_address, _), (far, far_address, _)) = (server?, near?, far?);
     for &count in effort.network_policies {
-        let policies = scenario::policies(count, Isolated::Server);
+        let policies = scenario::policies(count, Isolated::Server).into_iter().map(Policy::Network);
+        let policies: Vec<Policy> = policies.collect();
         let mut world = lab.plan().world(&inventory, &policies);
         world.pods.extend(scenario::others(count));
         let rules = scenario::nftables(count, address, &[near_address, far_address]);

@@ -37,7 +37,7 @@ impl Context<'_> {
     }
 
     /// A range with its prefix length. Host bits are masked, and reported.
-    fn cidr(&mut self, node: &Node, name: &str) -> Result<IpNet, Reported> {
+    pub(crate) fn cidr(&mut self, node: &Node, name: &str) -> Result<IpNet, Reported> {
         let text = self.string(node, name)?;
         let (net, masked) = match parse(text) {
             Ok(net) => (net, net.trunc()),
@@ -68,7 +68,7 @@ fn parse(text: &str) -> Result<IpNet, (&'static str, Option<String>)> {
                 ("the prefix length is missing", Some(format!("for this one address, write {text}/128")))
             }
             Err(_) if text.contains(|c: char| c.is_ascii_alphabetic()) && text.contains('.') => {
-                ("it is a name", Some("a NetworkPolicy knows addresses only, not DNS names".to_owned()))
+                ("it is a name", Some("only addresses are known here, not DNS names".to_owned()))
             }
             Err(_) => ("it is no address with a prefix length", None),
         });

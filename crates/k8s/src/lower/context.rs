@@ -1,6 +1,7 @@
 //! What every part of lowering shares: typed access to the fields of a node, and the findings.
 //!
-//! An `Err(Reported)` always stands for a finding of level error that is already in the list.
+//! An `Err(Reported)` always stands for a finding that is already in the list: of level error, or, while
+//! [`Context::effect`] is set, of level warning for what makes a rule fail closed.
 
 use ringfence_policy::Labels;
 
@@ -9,9 +10,21 @@ use crate::finding::{Finding, Level};
 use crate::node::{Entry, Node, Value};
 use crate::source::{Sources, Span};
 
-/// Proof that an error was reported.
+/// Proof that a finding was reported for what could not be read: an error, or in a rule that fails closed a warning.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(crate) struct Reported(());
+
+/// How the server treats the kind of object that is being read.
+#[derive(Debug)]
+pub(crate) struct Grammar {
+    /// Whether it is a custom resource: the server drops what is null in it, and does not look into its selectors.
+    pub(crate) custom: bool,
+    /// Where a field belongs that was found elsewhere.
+    pub(crate) belongs: fn(&str) -> Option<&'static str>,
+}
+
+/// The kinds that are built into the server.
+pub(crate) static BUILT_IN: Grammar = Grammar { custom: false, belongs: names::belongs };
 
 /// What lowering reads from and reports to.
 pub(crate) struct Context<'a> {
@@ -23,6 +36,10 @@ pub(crate) struct Context<'a> {
     pub(crate) object_span: Option<Span>,
     /// The namespace of objects that name none.
     pub(crate) default_namespace: &'a str,
+    /// How the server treats what is being read.
+    pub(crate) grammar: &'static Grammar,
+    /// In a rule that fails closed: what the rule does if anything in it is not known.
+    pub(crate) effect: Option<&'static str>,
 }
 
 impl<'a> Context<'a> {
@@ -45,6 +62,28 @@ impl<'a> Context<'a> {
         help: Option<String>,
     ) {
         self.report(Level::Warning, code, span, message.into(), help);
+    }
+
+    /// Reports what is not known here, such as a field or an operator. It breaks the object, or, in a rule that can fail
+    /// closed, only the rule: then it is a warning that says what the rule does now.
+    pub(crate) fn not_known(
+        &mut self,
+        code: &'static str,
+        span: Option<Span>,
+        message: impl Into<String>,
+        help: Option<String>,
+    ) -> Reported {
+        let message = message.into();
+        match self.effect {
+            Some(effect) => self.warn("fails-closed", span, format!("{message}; {effect}"), help),
+            None => self.report(Level::Error, code, span, message, help),
+        }
+        Reported(())
+    }
+
+    /// Whether an error is among the findings from this one on.
+    pub(crate) fn has_errors_from(&self, first: usize) -> bool {
+        self.findings.get(first..).is_some_and(|f| f.iter().any(|f| f.level == Level::Error))
     }
 
     fn report(
@@ -128,11 +167,17 @@ impl<'a> Context<'a> {
         }
     }
 
-    /// A mapping of strings to strings. A value that is null reads as the empty string, as it does on the server.
+    /// A mapping of strings to strings. A value that is null reads as the empty string, as it does on the server; in a
+    /// custom resource the server would drop it.
     pub(crate) fn strings(&mut self, node: &Node, field: &str) -> Result<Labels, Reported> {
         let mut result = Ok(Labels::new());
         for entry in self.mapping(node, field)? {
             let value = match &entry.value.value {
+                Value::Null if self.grammar.custom => {
+                    let message = format!("`{}` has no value: the server drops it", entry.key);
+                    let help = Some("write \"\" if the empty string is meant".to_owned());
+                    Err(self.not_known("null-value", entry.key_span, message, help))
+                }
                 Value::Null => {
                     self.warn(
                         "null-value",
@@ -162,33 +207,36 @@ impl<'a> Context<'a> {
         for entry in self.mapping(node, field)? {
             if let Err(why) = names::label_key(&entry.key) {
                 let message = format!("`{}` is no label key: {why}", entry.key);
-                result = Err(self.error("invalid-label", entry.key_span, message, None));
+                result = Err(self.not_known("invalid-label", entry.key_span, message, None));
             }
             if let Some(value) = labels.get(&entry.key)
                 && let Err(why) = names::label_value(value)
             {
                 let message = format!("`{value}` is no label value: {why}");
-                result = Err(self.error("invalid-label", entry.value.span, message, None));
+                result = Err(self.not_known("invalid-label", entry.value.span, message, None));
             }
         }
         result.map(|()| labels)
     }
 
     /// Refuses fields that are not in the API: the server would refuse or drop them.
-    pub(crate) fn known_fields(
+    pub(crate) fn known_fields<'n>(
         &mut self,
-        entries: &[Entry],
+        entries: impl IntoIterator<Item = &'n Entry>,
         known: &[&str],
         of: &str,
     ) -> Result<(), Reported> {
         let mut result = Ok(());
-        for entry in entries.iter().filter(|e| !known.contains(&e.key.as_str())) {
+        for entry in entries.into_iter().filter(|e| !known.contains(&e.key.as_str())) {
             let help = match names::near_miss(&entry.key, known.iter().copied()) {
                 Some(near) => Some(format!("did you mean `{near}`?")),
-                None => names::belongs(&entry.key).map(|place| format!("`{}` belongs {place}", entry.key)),
+                None => match (self.grammar.belongs)(&entry.key) {
+                    Some(place) => Some(format!("`{}` belongs {place}", entry.key)),
+                    None => self.grammar.custom.then(|| format!("this version knows {}", names::list(known))),
+                },
             };
             let message = format!("unknown field `{}` in {of}", entry.key);
-            result = Err(self.error("unknown-field", entry.key_span.or(entry.value.span), message, help));
+            result = Err(self.not_known("unknown-field", entry.key_span.or(entry.value.span), message, help));
         }
         result
     }

@@ -1,12 +1,14 @@
 //! `apiVersion` and `kind`: what is read, what is passed over, what is refused.
 
-use ringfence_policy::{Namespace, NetworkPolicy};
+use ringfence_policy::{ClusterPolicy, Namespace, NetworkPolicy};
 
-use super::context::{Context, Reported, field, key_span};
+use super::cluster::{ADMIN, BASELINE, CLUSTER};
+use super::context::{BUILT_IN, Context, Reported, field, key_span};
 use super::meta::Meta;
 use super::names;
 use crate::inventory::{Service, Workload};
 use crate::node::{Entry, Node, Value};
+use crate::source::Span;
 use crate::yaml::MAX_DEPTH;
 
 /// An object that was read.
@@ -17,12 +19,14 @@ pub(crate) enum Lowered {
     Namespace(Namespace, Meta),
     Node(ringfence_policy::Node, Meta),
     Policy(NetworkPolicy, Meta),
+    /// With the place of its priority, for what is said of it beside others.
+    ClusterPolicy(ClusterPolicy, Meta, Option<Span>),
     /// Of a kind that does not matter here.
     PassedOver(String),
 }
 
 /// The kinds that are read, with the API versions in which they exist or existed.
-const KINDS: [(&str, &[&str]); 12] = [
+const KINDS: [(&str, &[&str]); 15] = [
     ("Pod", &["v1"]),
     ("Deployment", &["apps/v1", "apps/v1beta2", "apps/v1beta1", "extensions/v1beta1"]),
     ("StatefulSet", &["apps/v1", "apps/v1beta2", "apps/v1beta1"]),
@@ -35,10 +39,13 @@ const KINDS: [(&str, &[&str]); 12] = [
     ("Namespace", &["v1"]),
     ("Node", &["v1"]),
     ("NetworkPolicy", &["networking.k8s.io/v1", "extensions/v1beta1"]),
+    ("ClusterNetworkPolicy", &["policy.networking.k8s.io/v1alpha2"]),
+    ("AdminNetworkPolicy", &["policy.networking.k8s.io/v1alpha1"]),
+    ("BaselineAdminNetworkPolicy", &["policy.networking.k8s.io/v1alpha1"]),
 ];
 
-/// Policies of SIG Network that this version cannot read yet, by group.
-const UNSUPPORTED: [&str; 3] = ["ClusterNetworkPolicy", "AdminNetworkPolicy", "BaselineAdminNetworkPolicy"];
+/// The group of SIG Network's own policies. A kind of it that is not known here is not passed over.
+const POLICY_GROUP: &str = "policy.networking.k8s.io";
 
 impl Context<'_> {
     /// Reads a document: an object, or a list of them. What is broken is reported and left out.
@@ -57,6 +64,8 @@ impl Context<'_> {
     ) -> Result<(), Reported> {
         self.object = None;
         self.object_span = node.span;
+        self.grammar = &BUILT_IN;
+        self.effect = None;
         let Value::Mapping(entries) = &node.value else {
             let message = format!("a Kubernetes object must be a mapping, not {}", node.value.describe());
             return Err(self.error("not-an-object", node.span, message, None));
@@ -120,7 +129,7 @@ impl Context<'_> {
         // Only in a typed list may the items leave out what they are.
         let defaults = (!item.is_empty()).then_some((version, item));
         let ours =
-            item.is_empty() || KINDS.iter().any(|(kind, _)| *kind == item) || UNSUPPORTED.contains(&item);
+            item.is_empty() || KINDS.iter().any(|(kind, _)| *kind == item) || group(version) == POLICY_GROUP;
         let mut result = Ok(());
         for node in self.sequence(items, "items")? {
             if ours || near_kind(version, item).is_some() {
@@ -155,20 +164,23 @@ impl Context<'_> {
                 }
                 Ok(Lowered::Policy(policy, meta))
             }
+            "ClusterNetworkPolicy" => self.cluster_policy(node, &CLUSTER),
+            "AdminNetworkPolicy" => self.cluster_policy(node, &ADMIN),
+            "BaselineAdminNetworkPolicy" => self.cluster_policy(node, &BASELINE),
             kind => self.controller(node, kind).map(|(w, m)| Lowered::Workload(w, m)),
         }
     }
 
     fn other_kind(&mut self, entries: &[Entry], version: &str, kind: &str) -> Result<Lowered, Reported> {
         let span = field(entries, "kind").and_then(|n| n.span).or_else(|| key_span(entries, "metadata"));
-        if UNSUPPORTED.contains(&kind) && is_builtin(version) {
-            let message = format!("{kind} is not supported by this version");
-            let help = "without it every verdict could be wrong; leave it out with --skip-invalid".to_owned();
-            return Err(self.error("unsupported-kind", span, message, Some(help)));
-        }
         if let Some(near) = near_kind(version, kind) {
             let message = format!("there is no kind `{kind}` in {version}");
             return Err(self.error("unknown-kind", span, message, Some(format!("did you mean {near}?"))));
+        }
+        if group(version) == POLICY_GROUP {
+            let message = format!("{kind} is not supported by this version");
+            let help = "without it every verdict could be wrong; leave it out with --skip-invalid".to_owned();
+            return Err(self.error("unsupported-kind", span, message, Some(help)));
         }
         self.foreign_policy(span, version, kind);
         Ok(Lowered::PassedOver(kind.to_owned()))
@@ -192,7 +204,7 @@ impl Context<'_> {
     }
 
     /// Says that a network plugin's own policy is not taken into account.
-    fn foreign_policy(&mut self, span: Option<crate::source::Span>, version: &str, kind: &str) {
+    fn foreign_policy(&mut self, span: Option<Span>, version: &str, kind: &str) {
         if !is_builtin(version) && kind.ends_with("NetworkPolicy") || kind == "CiliumClusterwideNetworkPolicy"
         {
             let message =

@@ -12,6 +12,7 @@ use crate::source::Span;
 #[derive(Debug, Clone)]
 pub(crate) struct Meta {
     pub(crate) name: String,
+    /// Empty for what belongs to the whole cluster.
     pub(crate) namespace: String,
     pub(crate) labels: Labels,
     pub(crate) annotations: Labels,
@@ -32,6 +33,10 @@ pub(crate) enum Name {
     Lenient,
 }
 
+/// The kinds that live in no namespace.
+const CLUSTER_SCOPED: [&str; 5] =
+    ["Namespace", "Node", "ClusterNetworkPolicy", "AdminNetworkPolicy", "BaselineAdminNetworkPolicy"];
+
 impl Context<'_> {
     /// Reads `metadata` and remembers what is being read, for the findings.
     pub(crate) fn meta(&mut self, object: &Node, kind: &str, rule: Name) -> Result<Meta, Reported> {
@@ -48,13 +53,19 @@ impl Context<'_> {
         };
         let (name, span) = self.name(metadata, node, kind)?;
         let (namespace, namespace_span) = namespace?;
-        let namespace = if namespace.is_empty() { self.default_namespace } else { namespace }.to_owned();
-        self.object = Some(match kind {
-            "Namespace" => format!("Namespace {name}"),
-            _ => format!("{kind} {namespace}/{name}"),
-        });
+        let namespace = if CLUSTER_SCOPED.contains(&kind) {
+            self.object = Some(format!("{kind} {name}"));
+            self.no_namespace(kind, namespace, namespace_span);
+            String::new()
+        } else {
+            let namespace = if namespace.is_empty() { self.default_namespace } else { namespace }.to_owned();
+            self.object = Some(format!("{kind} {namespace}/{name}"));
+            namespace
+        };
         self.check_name(&name, span, rule)?;
-        if let Err(why) = names::dns_label(&namespace) {
+        if !CLUSTER_SCOPED.contains(&kind)
+            && let Err(why) = names::dns_label(&namespace)
+        {
             let message = format!("`{namespace}` is no namespace name: {why}");
             let level = if rule == Name::Lenient { Level::Warning } else { Level::Error };
             self.name_finding(level, namespace_span, message)?;
@@ -93,6 +104,14 @@ impl Context<'_> {
             ));
         }
         Ok((name.to_owned(), value.span))
+    }
+
+    /// Warns of a namespace on what lives in none.
+    fn no_namespace(&mut self, kind: &str, namespace: &str, span: Option<Span>) {
+        if !namespace.is_empty() {
+            let message = format!("`namespace` has no effect on {kind}, which belongs to the whole cluster");
+            self.warn("namespace-ignored", span, message, Some("remove it".to_owned()));
+        }
     }
 
     fn check_name(&mut self, name: &str, span: Option<Span>, rule: Name) -> Result<(), Reported> {

@@ -4,6 +4,7 @@
 //! objects go the same way.
 
 mod block;
+mod cluster;
 pub(crate) mod context;
 mod dispatch;
 mod meta;

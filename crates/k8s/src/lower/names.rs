@@ -122,6 +122,16 @@ fn distance(a: &str, b: &str) -> usize {
     at(&last, b.len())
 }
 
+/// The words as a list to read: `` `a`, `b` and `c` ``.
+pub(crate) fn list(words: &[&str]) -> String {
+    let quoted: Vec<String> = words.iter().map(|word| format!("`{word}`")).collect();
+    match quoted.split_last() {
+        Some((last, [])) => last.clone(),
+        Some((last, before)) => format!("{} and {last}", before.join(", ")),
+        None => "nothing".to_owned(),
+    }
+}
+
 /// Where a field of a NetworkPolicy belongs, for one that was found elsewhere: mostly wrong indentation.
 pub(crate) fn belongs(field: &str) -> Option<&'static str> {
     Some(match field {

@@ -16,17 +16,17 @@ use crate::source::Span;
 
 /// A direction, as its rules are spelled.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
-struct Direction {
+pub(super) struct Direction {
     /// In `policyTypes`.
     kind: &'static str,
     /// The list of rules.
-    rules: &'static str,
+    pub(super) rules: &'static str,
     /// The list of peers in a rule.
-    peers: &'static str,
+    pub(super) peers: &'static str,
 }
 
-const INGRESS: Direction = Direction { kind: "Ingress", rules: "ingress", peers: "from" };
-const EGRESS: Direction = Direction { kind: "Egress", rules: "egress", peers: "to" };
+pub(super) const INGRESS: Direction = Direction { kind: "Ingress", rules: "ingress", peers: "from" };
+pub(super) const EGRESS: Direction = Direction { kind: "Egress", rules: "egress", peers: "to" };
 
 impl Context<'_> {
     pub(crate) fn network_policy(&mut self, object: &Node) -> Result<(NetworkPolicy, Meta), Reported> {

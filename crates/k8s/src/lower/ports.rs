@@ -58,7 +58,7 @@ impl Context<'_> {
         }
         let help = match written.to_ascii_lowercase().as_str() {
             "icmp" | "icmpv6" | "any" | "all" | "*" => {
-                "a policy can only name TCP, UDP and SCTP; a rule without `ports` allows every protocol"
+                "a policy can only name TCP, UDP and SCTP; a rule without `ports` is for every protocol"
                     .to_owned()
             }
             _ => match names::near_miss(written, Protocol::ALL.map(Protocol::as_str)) {
@@ -66,7 +66,7 @@ impl Context<'_> {
                 None => "the protocols are TCP, UDP and SCTP".to_owned(),
             },
         };
-        Err(self.error("invalid-protocol", node.span, format!("`{written}` is no protocol"), Some(help)))
+        Err(self.not_known("invalid-protocol", node.span, format!("`{written}` is no protocol"), Some(help)))
     }
 
     /// A number from 1 to 65535.
@@ -76,9 +76,10 @@ impl Context<'_> {
             Ok(port) if port != 0 => Ok(port),
             _ => {
                 let message = format!("`{name}` {number} is not between 1 and 65535");
-                let help =
-                    (number == 0).then(|| format!("leave `{name}` out to mean all ports of the protocol"));
-                Err(self.error("invalid-port", node.span, message, help.filter(|_| name == "port")))
+                let optional = name == "port" && !self.grammar.custom;
+                let help = (number == 0 && optional)
+                    .then(|| format!("leave `{name}` out to mean all ports of the protocol"));
+                Err(self.error("invalid-port", node.span, message, help))
             }
         }
     }

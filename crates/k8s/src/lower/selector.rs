@@ -39,7 +39,7 @@ impl Context<'_> {
             let key = &entry.key;
             let help = match names::near_miss(key, KNOWN) {
                 Some(near) => format!("did you mean `{near}`?"),
-                None => match (names::belongs(key), &entry.value.value) {
+                None => match ((self.grammar.belongs)(key), &entry.value.value) {
                     (Some(place), _) => format!("`{key}` belongs {place}"),
                     (None, Value::String(_) | Value::Bool(_) | Value::Int(_) | Value::Float(_)) => {
                         format!("labels go under `matchLabels`: `matchLabels: {{{key}: ...}}`")
@@ -48,8 +48,12 @@ impl Context<'_> {
                 },
             };
             let message = format!("unknown field `{key}` in `{name}`");
-            result =
-                Err(self.error("unknown-field", entry.key_span.or(entry.value.span), message, Some(help)));
+            result = Err(self.not_known(
+                "unknown-field",
+                entry.key_span.or(entry.value.span),
+                message,
+                Some(help),
+            ));
         }
         result
     }
@@ -78,7 +82,7 @@ impl Context<'_> {
             (operator, true) => {
                 let message = format!("operator {operator} needs `values`");
                 let other = if operator == "In" { "Exists" } else { "DoesNotExist" };
-                Err(self.error(
+                Err(self.not_known(
                     "invalid-selector",
                     values_span,
                     message,
@@ -88,7 +92,7 @@ impl Context<'_> {
             (operator, false) => {
                 let message = format!("operator {operator} takes no `values`");
                 let other = if operator == "Exists" { "In" } else { "NotIn" };
-                Err(self.error(
+                Err(self.not_known(
                     "invalid-selector",
                     values_span,
                     message,
@@ -104,7 +108,7 @@ impl Context<'_> {
         };
         let key = self.string(node, "key")?;
         names::label_key(key).map(|()| key.to_owned()).map_err(|why| {
-            self.error("invalid-label", node.span, format!("`{key}` is no label key: {why}"), None)
+            self.not_known("invalid-label", node.span, format!("`{key}` is no label key: {why}"), None)
         })
     }
 
@@ -120,14 +124,14 @@ impl Context<'_> {
             Some(near) => format!("did you mean {near}?"),
             None => "the operators are In, NotIn, Exists and DoesNotExist".to_owned(),
         };
-        Err(self.error("invalid-selector", node.span, format!("`{written}` is no operator"), Some(help)))
+        Err(self.not_known("invalid-selector", node.span, format!("`{written}` is no operator"), Some(help)))
     }
 
     fn expression_value(&mut self, node: &Node) -> Result<String, Reported> {
-        // Go reads null in a list of strings as the empty string.
-        let value = if node.is_null() { "" } else { self.string(node, "values")? };
+        // Go reads null in a list of strings as the empty string; the schema of a custom resource refuses it.
+        let value = if node.is_null() && !self.grammar.custom { "" } else { self.string(node, "values")? };
         names::label_value(value).map(|()| value.to_owned()).map_err(|why| {
-            self.error("invalid-label", node.span, format!("`{value}` is no label value: {why}"), None)
+            self.not_known("invalid-label", node.span, format!("`{value}` is no label value: {why}"), None)
         })
     }
 }

@@ -2,9 +2,18 @@
 
 use std::net::IpAddr;
 
-use ringfence_policy::model::{Labels, Node, PolicyName, Protocol, Traffic};
+use ringfence_policy::cluster::{ClusterPolicyKind, ClusterPolicyName};
+use ringfence_policy::model::{Labels, Node, PolicyKey, PolicyName, Protocol, ResolvedName, Traffic};
 
-use super::{Assertion, Finding, Level, Options, Place, RuleName, Verdict};
+use super::{Assertion, Denial, Finding, Level, Options, Place, Verdict};
+use crate::naive::RuleName;
+
+/// The kinds of policies that are the whole cluster's.
+const CLUSTER_KINDS: [ClusterPolicyKind; 3] = [
+    ClusterPolicyKind::ClusterNetworkPolicy,
+    ClusterPolicyKind::AdminNetworkPolicy,
+    ClusterPolicyKind::BaselineAdminNetworkPolicy,
+];
 
 /// `FROM -> TO:PORT[/PROTOCOL]  VERDICT`
 pub(super) fn assertion(line: u32, text: &str) -> Result<Assertion, String> {
@@ -39,7 +48,7 @@ pub(super) fn finding(line: u32, text: &str) -> Result<Finding, String> {
     Ok(Finding { line, level, place: (number(at)?, column), message: message.to_owned() })
 }
 
-/// `pod-cidr CIDR` or `node NAME ADDRESS...`
+/// `pod-cidr CIDR`, `node NAME ADDRESS... KEY=VALUE...` or `name NAME ADDRESS...`
 pub(super) fn option(text: &str, options: &mut Options) -> Result<(), String> {
     let mut words = text.split_whitespace();
     match (words.next(), words.next(), words.collect::<Vec<_>>()) {
@@ -47,11 +56,25 @@ pub(super) fn option(text: &str, options: &mut Options) -> Result<(), String> {
             let cidr = cidr.parse().map_err(|_| format!("\"{cidr}\" is no address range"))?;
             options.pod_cidrs.push(cidr);
         }
-        (Some("node"), Some(name), addresses) if !addresses.is_empty() => {
-            let addresses: Result<Vec<IpAddr>, String> = addresses.into_iter().map(address).collect();
-            options.nodes.push(Node { name: name.to_owned(), labels: Labels::new(), addresses: addresses? });
+        (Some("node"), Some(name), rest) if !rest.is_empty() => {
+            let mut node = Node { name: name.to_owned(), labels: Labels::new(), addresses: Vec::new() };
+            for word in rest {
+                match word.split_once('=') {
+                    Some((key, value)) => drop(node.labels.insert(key.to_owned(), value.to_owned())),
+                    None => node.addresses.push(address(word)?),
+                }
+            }
+            options.nodes.push(node);
         }
-        _ => return Err("an option is \"pod-cidr CIDR\" or \"node NAME ADDRESS...\"".to_owned()),
+        (Some("name"), Some(name), addresses) if !name.contains('*') && !addresses.is_empty() => {
+            let addresses: Result<Vec<IpAddr>, String> = addresses.into_iter().map(address).collect();
+            options.names.push(ResolvedName { name: name.to_owned(), addresses: addresses? });
+        }
+        _ => {
+            return Err("an option is \"pod-cidr CIDR\", \"node NAME ADDRESS... KEY=VALUE...\" or \"name \
+                        NAME ADDRESS...\""
+                .to_owned());
+        }
     }
     Ok(())
 }
@@ -96,12 +119,24 @@ fn verdict(text: &str) -> Result<Verdict, String> {
     match verdict {
         "allowed" if by == ["default"] => Ok(Verdict::AllowedByDefault),
         "allowed" => Ok(Verdict::Allowed { by: by.into_iter().map(rule).collect::<Result<_, _>>()? }),
-        "denied" => Ok(Verdict::Denied { by: by.into_iter().map(policy).collect::<Result<_, _>>()? }),
+        "denied" => Ok(Verdict::Denied { by: by.into_iter().map(denial).collect::<Result<_, _>>()? }),
         other => Err(format!("\"{other}\" is neither \"allowed\" nor \"denied\"")),
     }
 }
 
-/// `NAMESPACE/POLICY ingress#N` or `NAMESPACE/POLICY egress#N`
+/// `NAMESPACE/POLICY`, or a rule of a policy of the cluster
+fn denial(text: &str) -> Result<Denial, String> {
+    match policy(text) {
+        Ok(PolicyKey::Network(name)) => Ok(Denial::Isolated(name)),
+        Ok(PolicyKey::Cluster(name)) => Err(format!("which rule denies? Write \"{name} ingress#0\"")),
+        Err(_) => match rule(text)? {
+            rule @ RuleName { policy: PolicyKey::Cluster(_), .. } => Ok(Denial::Rule(rule)),
+            rule => Err(format!("a rule of a NetworkPolicy denies nothing: write \"{}\"", rule.policy)),
+        },
+    }
+}
+
+/// `POLICY ingress#N` or `POLICY egress#N`
 fn rule(text: &str) -> Result<RuleName, String> {
     let error = || format!("\"{text}\" is no rule: write \"namespace/policy ingress#0\"");
     let (name, rule) = text.split_once(' ').ok_or_else(error)?;
@@ -114,16 +149,18 @@ fn rule(text: &str) -> Result<RuleName, String> {
     Ok(RuleName { policy: policy(name)?, egress, rule: index.parse().map_err(|_| error())? })
 }
 
-/// `NAMESPACE/POLICY`
-fn policy(text: &str) -> Result<PolicyName, String> {
-    match text.split_once('/') {
-        Some((namespace, name))
-            if !namespace.is_empty() && !name.is_empty() && !name.contains(['/', ' ']) =>
-        {
-            Ok(PolicyName { namespace: namespace.to_owned(), name: name.to_owned() })
+/// `NAMESPACE/POLICY`, or `KIND/POLICY` for the cluster's
+fn policy(text: &str) -> Result<PolicyKey, String> {
+    let (before, name) = match text.split_once('/') {
+        Some((before, name)) if !before.is_empty() && !name.is_empty() && !name.contains(['/', ' ']) => {
+            (before, name.to_owned())
         }
-        _ => Err(format!("\"{text}\" is no policy: write \"namespace/policy\"")),
-    }
+        _ => return Err(format!("\"{text}\" is no policy: write \"namespace/policy\"")),
+    };
+    Ok(match CLUSTER_KINDS.into_iter().find(|kind| kind.as_str() == before) {
+        Some(kind) => PolicyKey::Cluster(ClusterPolicyName { name, kind }),
+        None => PolicyKey::Network(PolicyName { namespace: before.to_owned(), name }),
+    })
 }
 
 fn address(text: &str) -> Result<IpAddr, String> {

@@ -4,7 +4,8 @@
 //! between the side's policies and the other end.
 
 use ringfence_policy::{
-    Because, Difference, Direction, End, Engine, NearMiss, PodId, PortSet, RuleRef, Traffic,
+    Because, Difference, Direction, End, Engine, NearMiss, PodId, PolicyId, PortSet, Protocol, RuleRef, Tier,
+    Traffic,
 };
 
 use super::question::{Case, Question};
@@ -32,8 +33,14 @@ pub(super) struct Answer<'q> {
 #[derive(Debug, PartialEq, Eq)]
 pub(super) struct Side {
     pub(super) allowed: bool,
-    /// The policies that isolate the pod, as places in the world.
-    pub(super) isolated_by: Vec<u32>,
+    /// The NetworkPolicies that isolate the pod.
+    pub(super) isolated_by: Vec<PolicyId>,
+    /// The policies of every tier that hold it.
+    pub(super) holding: Vec<PolicyId>,
+    /// The rules that passed it on to the next tier.
+    pub(super) passed: Vec<RuleRef>,
+    /// The rules of their tiers that were not asked for that reason, and would have been met.
+    pub(super) skipped: Vec<RuleRef>,
     pub(super) why: Why,
     /// For a denial, from the nearest to the farthest.
     pub(super) misses: Vec<NearMiss>,
@@ -46,9 +53,19 @@ pub(super) enum Why {
     OwnNode,
     NoSubject,
     NotIsolated,
-    /// These rules allow it; without a port in the question, with what each allows.
-    Rules(Vec<(RuleRef, Option<PortList>)>),
+    /// This rule decides.
+    Rule(RuleRef),
+    /// Without a port in the question: what each rule decides, those that allow first.
+    Shares(Vec<Share>),
     NoRule,
+}
+
+/// What a rule decides of all traffic.
+#[derive(Debug, PartialEq, Eq)]
+pub(super) struct Share {
+    pub(super) rule: RuleRef,
+    pub(super) allows: bool,
+    pub(super) ports: PortList,
 }
 
 impl<'q> Answers<'q> {
@@ -119,21 +136,30 @@ impl<'q> Answers<'q> {
 }
 
 impl<'q> Answer<'q> {
-    fn new(engine: &Engine, case: Case<'q>) -> Answer<'q> {
+    pub(super) fn new(engine: &Engine, case: Case<'q>) -> Answer<'q> {
         let (from, to) = (case.from.end, case.to.end);
         match case.traffic {
             Some(traffic) => {
-                let verdict = engine.verdict(from, to, traffic);
+                let verdict = match to {
+                    End::Pod(pod) if case.is_hairpin() => engine.hairpin_verdict(pod, traffic),
+                    _ => engine.verdict(from, to, traffic),
+                };
                 let side = |side: ringfence_policy::Side, subject, direction| Side {
                     allowed: side.allowed,
                     isolated_by: isolating(engine, subject, direction),
+                    holding: holding(engine, subject, direction),
+                    skipped: match side.passed.is_empty() {
+                        true => Vec::new(),
+                        false => engine.skipped(from, to, traffic, direction),
+                    },
+                    passed: side.passed,
                     misses: engine.near_misses(from, to, traffic, direction),
                     why: match side.because {
                         Because::Itself => Why::Itself,
                         Because::OwnNode => Why::OwnNode,
                         Because::NoSubject => Why::NoSubject,
                         Because::NotIsolated => Why::NotIsolated,
-                        Because::Rule(rule) => Why::Rules(vec![(rule, None)]),
+                        Because::Rule(rule) => Why::Rule(rule),
                         Because::NoRule(_) => Why::NoRule,
                     },
                 };
@@ -191,43 +217,48 @@ fn to_reference<'a>(case: &'a mut Case<'_>) -> &'a mut Reference {
 /// All that one side lets pass.
 fn all_ports(engine: &Engine, from: End, to: End, direction: Direction) -> (PortSet, Side) {
     let verdict = engine.verdict(from, to, Traffic::Other);
-    let (side, subject, other) = match direction {
-        Direction::Egress => (verdict.egress, from, to),
-        Direction::Ingress => (verdict.ingress, to, from),
+    let (subject, other) = match direction {
+        Direction::Egress => (from, to),
+        Direction::Ingress => (to, from),
     };
-    let isolated_by = isolating(engine, subject, direction);
-    let open = |why| {
-        (PortSet::all(), Side { allowed: true, isolated_by: isolated_by.clone(), why, misses: Vec::new() })
+    let side = |allowed, why, misses| Side {
+        allowed,
+        isolated_by: isolating(engine, subject, direction),
+        holding: holding(engine, subject, direction),
+        passed: Vec::new(),
+        skipped: Vec::new(),
+        why,
+        misses,
     };
-    match side.because {
+    let open = |why| (PortSet::all(), side(true, why, Vec::new()));
+    match verdict.side(direction).because {
         Because::Itself => return open(Why::Itself),
         Because::OwnNode => return open(Why::OwnNode),
         Because::NoSubject => return open(Why::NoSubject),
-        Because::NotIsolated => return open(Why::NotIsolated),
-        Because::Rule(_) | Because::NoRule(_) => {}
+        Because::NotIsolated | Because::Rule(_) | Because::NoRule(_) => {}
     }
     let Some(set) = subject_pod(engine, subject).and_then(|p| engine.policy_set(p, direction)) else {
         return open(Why::NotIsolated);
     };
     let map = engine.port_map(set, engine.identity(other));
     let ports = map.allowed();
-    let mut rules: Vec<_> = ringfence_policy::Protocol::ALL
-        .into_iter()
-        .flat_map(|p| map.spans(p).iter().map(|s| s.decision))
-        .chain([map.other()])
-        .filter(|d| d.allow)
-        .filter_map(|d| d.rule)
-        .collect();
+    let spans = Protocol::ALL.into_iter().flat_map(|p| map.spans(p).iter().map(|s| s.decision));
+    let mut rules: Vec<(bool, RuleRef)> =
+        spans.chain([map.other()]).filter_map(|d| Some((!d.allow, d.rule?))).collect();
     rules.sort_unstable();
     rules.dedup();
-    let rules: Vec<_> = rules
+    let shares: Vec<Share> = rules
         .into_iter()
-        .filter_map(|id| Some((engine.rule_ref(id)?, Some(PortList::of_rule(&map, id)))))
+        .map(|(denies, rule)| Share { rule, allows: !denies, ports: PortList::of_rule(&map, rule) })
         .collect();
     let allowed = !ports.is_empty();
     let misses = if allowed { Vec::new() } else { any_port_misses(engine, from, to, direction) };
-    let why = if allowed { Why::Rules(rules) } else { Why::NoRule };
-    (ports, Side { allowed, isolated_by, why, misses })
+    let why = match (shares.is_empty(), allowed) {
+        (false, _) => Why::Shares(shares),
+        (true, true) => Why::NotIsolated,
+        (true, false) => Why::NoRule,
+    };
+    (ports, side(allowed, why, misses))
 }
 
 /// Near misses where no port was asked for: that a rule has ports is none of what keeps it from matching.
@@ -242,10 +273,17 @@ fn any_port_misses(engine: &Engine, from: End, to: End, direction: Direction) ->
     misses
 }
 
-/// The policies that isolate an end in a direction.
-fn isolating(engine: &Engine, end: End, direction: Direction) -> Vec<u32> {
+/// The NetworkPolicies that isolate an end in a direction.
+fn isolating(engine: &Engine, end: End, direction: Direction) -> Vec<PolicyId> {
+    subject_pod(engine, end).map(|pod| engine.isolating(pod, direction).to_vec()).unwrap_or_default()
+}
+
+/// The policies of every tier that hold an end in a direction.
+fn holding(engine: &Engine, end: End, direction: Direction) -> Vec<PolicyId> {
     let set = subject_pod(engine, end).and_then(|pod| engine.policy_set(pod, direction));
-    set.map(|s| engine.policies(s).to_vec()).unwrap_or_default()
+    let tiers = Tier::WITH_POLICIES.into_iter();
+    set.map(|set| tiers.flat_map(|tier| engine.set_policies(set, tier)).copied().collect())
+        .unwrap_or_default()
 }
 
 fn subject_pod(engine: &Engine, end: End) -> Option<PodId> {

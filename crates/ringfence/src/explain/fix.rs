@@ -1,13 +1,10 @@
 //! What would allow a denied connection, in words and YAML that can be typed in.
 
-use ipnet::{IpNet, Ipv4Net, Ipv6Net};
-use ringfence_policy::{
-    Difference, Direction, End, Engine, Labels, NearMiss, Pod, PolicyName, Requirement, Traffic,
-};
+use ringfence_policy::{Difference, Direction, Engine, NearMiss, Policy, Requirement};
 
 use super::party::Party;
 use super::question::Case;
-use crate::ranges;
+use super::syntax::{Syntax, flow, list_item, pod_of};
 use crate::reference::Reference;
 
 const NAMESPACE_NAME: &str = ringfence_policy::model::NAMESPACE_NAME_LABEL;
@@ -85,6 +82,21 @@ fn describe_one(engine: &Engine, difference: &Difference, case: &Case<'_>, other
                 format!("{called} is not in {wants}")
             },
         },
+        Difference::Node { wants } => {
+            let which = if wants.is_everything() { String::new() } else { format!(" with {wants}") };
+            Described {
+                differs: "node",
+                wants: wants.to_string(),
+                has: None,
+                sentence: format!("the rule is for nodes{which}; {called} is no address of such a node"),
+            }
+        }
+        Difference::Domain { wants } => Described {
+            differs: "domainName",
+            wants: wants.to_string(),
+            has: None,
+            sentence: format!("the rule is for {wants}; {called} is no address that it is known to lead to"),
+        },
         Difference::NotAPod => Described {
             differs: "notAPod",
             wants: "a pod".to_owned(),
@@ -99,28 +111,32 @@ fn describe_one(engine: &Engine, difference: &Difference, case: &Case<'_>, other
     }
 }
 
-/// The smallest change that would let a rule, or one beside it, allow the connection.
+/// What would let a rule, or one beside it, allow the connection.
 pub(super) fn fix(engine: &Engine, miss: &NearMiss, case: &Case<'_>, direction: Direction) -> String {
     let ports_differ = miss.differs.iter().any(|d| matches!(d, Difference::Ports { .. }));
     let peers_differ = miss.differs.iter().any(|d| !matches!(d, Difference::Ports { .. }));
-    let own = engine.resolve(miss.rule).map_or("", |(policy, _)| policy.name.namespace.as_str());
-    let peers = peers(engine, other(case, direction), own);
-    let list = peers_key(direction);
+    let Some(key) = engine.policy(miss.rule.policy).map(Policy::key) else { return String::new() };
+    let syntax = Syntax::of(&key);
+    let peers = syntax.peers(engine, other(case, direction), direction);
+    let (list, ports) = (syntax.peers_key(direction), syntax.ports_key());
     match (peers_differ, ports_differ, case.traffic) {
-        (false, _, Some(Traffic::Port(protocol, port))) => {
-            format!("add `- {{protocol: {protocol}, port: {port}}}` to the rule's ports")
-        }
-        (false, _, Some(Traffic::Other)) => {
-            "ICMP passes only through a rule without ports: remove the rule's ports, which opens all"
-                .to_owned()
-        }
+        (false, _, Some(traffic)) => match syntax.port(traffic) {
+            Some(port) => format!("add `- {}` to the rule's {ports}", flow(&port)),
+            None => format!(
+                "ICMP passes only through a rule without {ports}: remove the rule's {ports}, which opens all"
+            ),
+        },
         (false, _, None) => "let the rule name a port that the pods have".to_owned(),
-        (true, ..) if peers.is_empty() => match &other(case, direction).reference {
-            Reference::Workload { .. } => {
+        (true, ..) if peers.is_empty() => match (&other(case, direction).reference, syntax) {
+            (Reference::Workload { .. }, Syntax::Network(_)) => {
                 "policies see this pod as its node: add an ipBlock around the node's address to the rule"
                     .to_owned()
             }
-            outside => format!("add ipBlocks that cover {} to the rule's `{list}`", outside.text()),
+            (Reference::Workload { .. }, _) => "policies see this pod as its node".to_owned(),
+            (outside, Syntax::Network(_)) => {
+                format!("add ipBlocks that cover {} to the rule's `{list}`", outside.text())
+            }
+            (outside, _) => format!("this kind of policy cannot name {} here", outside.text()),
         },
         (true, false, _) => {
             let plural = if peers.len() == 1 { "peer" } else { "peers" };
@@ -132,14 +148,7 @@ pub(super) fn fix(engine: &Engine, miss: &NearMiss, case: &Case<'_>, direction: 
             }
         }
         (true, true, traffic) => {
-            let peers: Vec<String> = peers.iter().map(|p| format!("{{{p}}}")).collect();
-            let ports = match traffic {
-                Some(Traffic::Port(protocol, port)) => {
-                    format!(", ports: [{{protocol: {protocol}, port: {port}}}]")
-                }
-                _ => String::new(),
-            };
-            format!("add the rule `- {{{list}: [{}]{ports}}}`", peers.join(", "))
+            format!("add the rule `- {}`", flow(&syntax.rule(direction, peers, traffic)))
         }
     }
 }
@@ -170,133 +179,11 @@ fn simpler(engine: &Engine, miss: &NearMiss, other: &Party) -> Option<String> {
     }
 }
 
-/// The rule that would allow the connection, as YAML lines, and the policies that it could be added to.
-///
-/// For a side that denies and has no rule that could be changed.
-pub(super) fn new_rule(
-    engine: &Engine,
-    case: &Case<'_>,
-    direction: Direction,
-    policies: &[u32],
-) -> Option<(PolicyName, Vec<String>)> {
-    let policy = policies.iter().filter_map(|p| engine.world().policies.get(*p as usize));
-    // The policy of the fewest pods is the one to which the rule belongs.
-    let policy = policy.max_by_key(|p| p.subject.requirements().len())?;
-    let peers = peers(engine, other(case, direction), &policy.name.namespace);
-    if peers.is_empty() {
-        return None;
-    }
-    let list = direction.as_str();
-    let mut lines = vec![format!("{list}:"), format!("- {}:", peers_key(direction))];
-    lines.extend(peers.into_iter().map(|p| format!("  {}", list_item(&p))));
-    if let Some(Traffic::Port(protocol, port)) = case.traffic {
-        lines.push("  ports:".to_owned());
-        lines.push(format!("  - {{protocol: {protocol}, port: {port}}}"));
-    }
-    Some((policy.name.clone(), lines))
-}
-
 /// The end that a side's rules look at.
-fn other<'c>(case: &'c Case<'_>, direction: Direction) -> &'c Party {
+pub(super) fn other<'c>(case: &'c Case<'_>, direction: Direction) -> &'c Party {
     match direction {
         Direction::Egress => &case.to,
         Direction::Ingress => &case.from,
-    }
-}
-
-fn peers_key(direction: Direction) -> &'static str {
-    match direction {
-        Direction::Ingress => "from",
-        Direction::Egress => "to",
-    }
-}
-
-/// Fields of a flow mapping as an item of a block list.
-fn list_item(fields: &str) -> String {
-    if fields.starts_with("namespaceSelector") { format!("- {{{fields}}}") } else { format!("- {fields}") }
-}
-
-/// The peers that match an end, as the fields of a flow mapping; none where only a node's address would.
-fn peers(engine: &Engine, party: &Party, own_namespace: &str) -> Vec<String> {
-    match pod_of(engine, party) {
-        Some(pod) => peer_of_pod(pod, own_namespace).into_iter().collect(),
-        None => blocks(party).into_iter().map(peer_of_block).collect(),
-    }
-}
-
-/// A peer that selects a pod, in flow style; `None` for pods that no selector matches.
-fn peer_of_pod(pod: &Pod, own_namespace: &str) -> Option<String> {
-    if pod.host_network {
-        return None;
-    }
-    let pods = format!("podSelector: {}", selector(&telling_labels(&pod.labels)));
-    if pod.namespace == own_namespace {
-        return Some(pods);
-    }
-    Some(format!("namespaceSelector: {{matchLabels: {{{NAMESPACE_NAME}: {}}}}}, {pods}", pod.namespace))
-}
-
-fn selector(labels: &Labels) -> String {
-    if labels.is_empty() {
-        return "{}".to_owned();
-    }
-    let labels: Vec<String> = labels.iter().map(|(k, v)| format!("{k}: {}", scalar(v))).collect();
-    format!("{{matchLabels: {{{}}}}}", labels.join(", "))
-}
-
-/// A label's value as YAML: quoted where it would read as something else.
-fn scalar(value: &str) -> String {
-    let plain = value.bytes().next().is_some_and(|b| b.is_ascii_alphabetic())
-        && !["true", "false", "yes", "no", "on", "off", "null", "y", "n"]
-            .contains(&value.to_ascii_lowercase().as_str());
-    if plain { value.to_owned() } else { format!("\"{value}\"") }
-}
-
-/// The labels that say what a pod is, without those that change with every release or pod.
-///
-/// <https://kubernetes.io/docs/concepts/overview/working-with-objects/common-labels/>
-fn telling_labels(labels: &Labels) -> Labels {
-    const TELLING: [&str; 8] = [
-        "app.kubernetes.io/name",
-        "app.kubernetes.io/instance",
-        "app.kubernetes.io/component",
-        "app",
-        "k8s-app",
-        "component",
-        "role",
-        "name",
-    ];
-    const CHANGING: [&str; 7] = [
-        "pod-template-hash",
-        "controller-revision-hash",
-        "pod-template-generation",
-        "statefulset.kubernetes.io/pod-name",
-        "apps.kubernetes.io/pod-index",
-        "app.kubernetes.io/version",
-        "helm.sh/chart",
-    ];
-    let keep = |wanted: &dyn Fn(&str) -> bool| -> Labels {
-        labels.iter().filter(|(k, _)| wanted(k)).map(|(k, v)| (k.clone(), v.clone())).collect()
-    };
-    let telling = keep(&|k| TELLING.contains(&k));
-    if telling.is_empty() { keep(&|k| !CHANGING.contains(&k)) } else { telling }
-}
-
-/// The blocks that are an end outside; none where its range is not one prefix.
-fn blocks(party: &Party) -> Vec<IpNet> {
-    match &party.reference {
-        Reference::Address(address) => vec![IpNet::from(*address)],
-        Reference::Outside(first, last) => ranges::prefix(*first, *last).into_iter().collect(),
-        Reference::External => vec![Ipv4Net::default().into(), Ipv6Net::default().into()],
-        Reference::Workload { .. } => Vec::new(),
-    }
-}
-
-/// A peer for addresses. IPv6 is quoted: a colon can end a key.
-fn peer_of_block(block: IpNet) -> String {
-    match block {
-        IpNet::V4(block) => format!("ipBlock: {{cidr: {block}}}"),
-        IpNet::V6(block) => format!("ipBlock: {{cidr: \"{block}\"}}"),
     }
 }
 
@@ -305,12 +192,5 @@ fn lacks(wants: &Requirement, has: Option<&str>, who_has: &str) -> String {
     match has {
         Some(value) => format!("the rule asks {wants}; {who_has} {key}={value}"),
         None => format!("the rule asks {wants}; {who_has} no label {key}"),
-    }
-}
-
-fn pod_of<'e>(engine: &'e Engine, party: &Party) -> Option<&'e Pod> {
-    match party.end {
-        End::Pod(pod) => engine.pod(pod),
-        End::Address(address) => engine.pod_at(address).and_then(|id| engine.pod(id)),
     }
 }

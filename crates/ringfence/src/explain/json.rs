@@ -1,17 +1,24 @@
 //! The answer for programs.
 
-use ringfence_policy::{Direction, Engine, NearMiss, RuleRef, Traffic};
+use ringfence_policy::{Direction, Engine, NearMiss, PolicyKey, RuleRef, Tier, Traffic};
 use serde_json::{Map, Value, json};
 
 use super::answer::{Answer, Answers, Side, Why};
 use super::fix;
 use super::question::{Case, Question};
+use super::repair::{Patch, Repair};
+use super::rule::RuleText;
 use crate::ports::PortList;
 
 /// The answer as JSON, with a line end.
 ///
 /// Where a question has several cases, what is at the top is of the one that decides, and `cases` has all.
-pub(super) fn render(question: &Question<'_>, answers: &Answers<'_>, notes: &[String]) -> String {
+pub(super) fn render(
+    question: &Question<'_>,
+    answers: &Answers<'_>,
+    repair: Option<&Repair>,
+    notes: &[String],
+) -> String {
     let engine = question.engine();
     let mut top = Map::new();
     top.insert("version".to_owned(), json!(1));
@@ -27,10 +34,26 @@ pub(super) fn render(question: &Question<'_>, answers: &Answers<'_>, notes: &[St
             top.insert("cases".to_owned(), Value::Array(cases));
         }
     }
+    if let Some(repair) = repair {
+        let patches: Vec<Value> = repair.patches.iter().map(patch_json).collect();
+        top.insert("change".to_owned(), json!({"verified": true, "patches": patches}));
+    }
     if !notes.is_empty() {
         top.insert("notes".to_owned(), json!(notes));
     }
     format!("{:#}\n", Value::Object(top))
+}
+
+fn patch_json(patch: &Patch) -> Value {
+    let mut value = match &patch.policy {
+        PolicyKey::Network(name) => {
+            json!({"kind": "NetworkPolicy", "namespace": name.namespace, "name": name.name})
+        }
+        PolicyKey::Cluster(name) => json!({"kind": name.kind.as_str(), "name": name.name}),
+    };
+    extend(&mut value, patch.source.as_ref().map(|s| ("source".to_owned(), json!(s.to_string()))));
+    extend(&mut value, [("patch".to_owned(), json!(patch.operations))]);
+    value
 }
 
 fn answer_json(engine: &Engine, answer: &Answer<'_>) -> Map<String, Value> {
@@ -59,44 +82,42 @@ fn answer_json(engine: &Engine, answer: &Answer<'_>) -> Map<String, Value> {
 }
 
 fn side_json(engine: &Engine, side: &Side, case: &Case<'_>, direction: Direction) -> Value {
-    let names: Vec<String> = side
-        .isolated_by
-        .iter()
-        .filter_map(|p| engine.world().policies.get(*p as usize))
-        .map(|p| p.name.to_string())
-        .collect();
+    let isolating = side.isolated_by.iter().filter_map(|p| engine.policy(*p));
+    let names: Vec<String> = isolating.map(|p| p.key().to_string()).collect();
     let by_default = |reason: &str| json!({"tier": "default", "reason": reason});
     let mut because = match &side.why {
         Why::Itself => by_default("itself"),
         Why::OwnNode => by_default("ownNode"),
         Why::NoSubject => by_default("noSubject"),
         Why::NotIsolated => json!({"tier": "default"}),
-        Why::NoRule => json!({"tier": "NetworkPolicy"}),
-        Why::Rules(rules) => {
-            let mut because = json!({"tier": "NetworkPolicy"});
-            match rules.as_slice() {
-                [(rule, None)] => extend(&mut because, rule_json(engine, *rule)),
-                rules => {
-                    if let Some((first, _)) = rules.first() {
-                        extend(&mut because, rule_json(engine, *first));
-                    }
-                    let all: Vec<Value> = rules
-                        .iter()
-                        .map(|(rule, ports)| {
-                            let mut value = Value::Object(rule_json(engine, *rule));
-                            let allowed = ports.as_ref().map(PortList::to_json);
-                            extend(&mut value, allowed.map(|a| ("allowed".to_owned(), a)));
-                            value
-                        })
-                        .collect();
-                    extend(&mut because, [("rules".to_owned(), Value::Array(all))]);
-                }
-            }
+        Why::NoRule => json!({"tier": Tier::NetworkPolicy.as_str()}),
+        Why::Rule(rule) => because_rule(engine, *rule),
+        Why::Shares(shares) => {
+            let first = shares.first().map(|share| because_rule(engine, share.rule));
+            let mut because = first.unwrap_or_else(|| json!({"tier": "default"}));
+            let all: Vec<Value> = shares
+                .iter()
+                .map(|share| {
+                    let mut value = because_rule(engine, share.rule);
+                    let key = if share.allows { "allowed" } else { "denied" };
+                    extend(&mut value, [(key.to_owned(), share.ports.to_json())]);
+                    value
+                })
+                .collect();
+            extend(&mut because, [("rules".to_owned(), Value::Array(all))]);
             because
         }
     };
     if !names.is_empty() {
         extend(&mut because, [("isolatedBy".to_owned(), json!(names))]);
+    }
+    if !side.passed.is_empty() {
+        let passed: Vec<Value> = side.passed.iter().map(|rule| because_rule(engine, *rule)).collect();
+        extend(&mut because, [("passedBy".to_owned(), Value::Array(passed))]);
+    }
+    if !side.skipped.is_empty() {
+        let skipped: Vec<Value> = side.skipped.iter().map(|rule| because_rule(engine, *rule)).collect();
+        extend(&mut because, [("skipped".to_owned(), Value::Array(skipped))]);
     }
     let mut value = json!({
         "verdict": verdict(side.allowed),
@@ -110,14 +131,27 @@ fn side_json(engine: &Engine, side: &Side, case: &Case<'_>, direction: Direction
     value
 }
 
+/// The tier and the rule that decided in it.
+fn because_rule(engine: &Engine, rule: RuleRef) -> Value {
+    let mut because = json!({"tier": engine.rule_tier(rule).as_str()});
+    extend(&mut because, rule_json(engine, rule));
+    because
+}
+
 fn rule_json(engine: &Engine, rule: RuleRef) -> Map<String, Value> {
     let mut fields = Map::new();
-    if let Some((policy, body)) = engine.resolve(rule) {
-        fields.insert("policy".to_owned(), json!(policy.name.to_string()));
-        fields.insert("rule".to_owned(), json!(rule.rule));
-        fields.insert("action".to_owned(), json!("Allow"));
-        if let Some(source) = body.source.as_ref().or(policy.source.as_ref()) {
+    if let Some(rule) = RuleText::new(engine, rule) {
+        fields.insert("policy".to_owned(), json!(rule.policy.to_string()));
+        fields.insert("rule".to_owned(), json!(rule.place));
+        if let Some(name) = rule.name {
+            fields.insert("name".to_owned(), json!(name));
+        }
+        fields.insert("action".to_owned(), json!(rule.action));
+        if let Some(source) = rule.source {
             fields.insert("source".to_owned(), json!(source.to_string()));
+        }
+        if rule.is_unknown {
+            fields.insert("failsClosed".to_owned(), json!(true));
         }
     }
     fields

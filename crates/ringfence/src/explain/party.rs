@@ -3,7 +3,7 @@
 use std::net::IpAddr;
 
 use ipnet::{IpAddrRange, Ipv4AddrRange, Ipv6AddrRange};
-use ringfence_policy::{Direction, Engine, Identity, NamedPort, PodId, SetId, Workload};
+use ringfence_policy::{Change, Direction, Engine, Identity, NamedPort, PodId, SetId, Workload};
 
 use super::service;
 use crate::ends::End;
@@ -21,12 +21,13 @@ pub(super) struct Party {
 /// Picks pods for the two ends of a case, two different ones wherever there are two.
 pub(super) struct Pairing<'e> {
     engine: &'e Engine,
+    made: Option<Engine>,
     twins: Vec<(PodId, PodId)>,
 }
 
 impl<'e> Pairing<'e> {
     pub(super) fn new(engine: &'e Engine) -> Pairing<'e> {
-        Pairing { engine, twins: Vec::new() }
+        Pairing { engine, made: None, twins: Vec::new() }
     }
 
     pub(super) fn pair(&mut self, from: Party, mut to: Party) -> (Party, Party) {
@@ -47,19 +48,16 @@ impl<'e> Pairing<'e> {
             return Some(*twin);
         }
         self.engine.pod(pod).filter(|p| p.count > 1)?;
-        let next = u32::try_from(self.engine.world().pods.len() + self.twins.len()).ok()?;
-        self.twins.push((pod, PodId(next)));
-        Some(PodId(next))
+        let twin = self.engine.pod(pod)?.clone();
+        let made = self.made.get_or_insert_with(|| self.engine.clone());
+        let twin = *made.apply([Change::AddPod(twin)]).added.first()?;
+        self.twins.push((pod, twin));
+        Some(twin)
     }
 
     /// The engine of a world with the twins, if there are any.
     pub(super) fn engine(self) -> Option<Engine> {
-        if self.twins.is_empty() {
-            return None;
-        }
-        let mut world = self.engine.world().clone();
-        world.pods.extend(self.twins.iter().filter_map(|(pod, _)| self.engine.pod(*pod).cloned()));
-        Some(Engine::new(world))
+        self.made
     }
 }
 
@@ -126,8 +124,7 @@ pub(super) fn parties(engine: &Engine, pods: &[PodId], whole: Option<&Reference>
 /// All outside addresses, those together that policies do not tell apart.
 fn outside(engine: &Engine) -> Vec<Party> {
     let is_outside = |address: &IpAddr| {
-        engine.pod_at(*address).is_none()
-            && !engine.world().nodes.iter().any(|n| n.addresses.contains(address))
+        engine.pod_at(*address).is_none() && !engine.nodes().any(|n| n.addresses.contains(address))
     };
     let party = |range: ringfence_policy::AddressRange| {
         let mut addresses = match (range.first, range.last) {

@@ -111,6 +111,20 @@ impl<'i> Question<'i> {
         })
     }
 
+    /// The same question to another engine, whose pods have the same numbers.
+    pub(super) fn to_engine(&self, engine: Engine) -> Question<'i> {
+        Question {
+            given: self.given,
+            made: Some(engine),
+            from: self.from.clone(),
+            to: self.to.clone(),
+            sent: self.sent,
+            service: self.service,
+            groups: self.groups.clone(),
+            notes: self.notes.clone(),
+        }
+    }
+
     /// The engine that answers.
     pub(super) fn engine(&self) -> &Engine {
         self.made.as_ref().unwrap_or(self.given)
@@ -118,6 +132,11 @@ impl<'i> Question<'i> {
 }
 
 impl Case<'_> {
+    /// Whether a pod reaches itself through a Service, so that its packets leave it and come back.
+    pub(super) fn is_hairpin(&self) -> bool {
+        self.service_port.is_some() && self.from.end == self.to.end
+    }
+
     /// Whether neither end is an address.
     pub(super) fn is_between_pods(&self) -> bool {
         !self.from.pods.is_empty() && !self.to.pods.is_empty()
@@ -225,7 +244,7 @@ fn named_port(
 /// That an address should be a pod's, but no pod is known to have it.
 fn outside_pod_cidr(engine: &Engine, end: &End<'_>) -> Option<String> {
     let End::Address(address) = end else { return None };
-    let range = engine.world().pod_cidrs.iter().find(|c| c.contains(address))?;
+    let range = engine.pod_cidrs().iter().find(|c| c.contains(address))?;
     engine.pod_at(*address).is_none().then(|| {
         format!("{address} is in the pod range {range}, but no pod here is known to have it: taken for an outside address")
     })

@@ -35,7 +35,7 @@ pub(super) fn pods(engine: &Engine, service: &Service) -> Vec<PodId> {
     let selects = |pod: &ringfence_policy::Pod| {
         pod.namespace == service.namespace && selector.iter().all(|(k, v)| pod.labels.get(k) == Some(v))
     };
-    engine.world().pods.iter().zip(0..).filter(|(pod, _)| selects(pod)).map(|(_, id)| PodId(id)).collect()
+    engine.pods().filter(|(_, pod)| selects(pod)).map(|(id, _)| id).collect()
 }
 
 /// Where a port of a Service leads; without a port, each of its ports.

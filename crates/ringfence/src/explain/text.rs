@@ -3,10 +3,13 @@
 use std::fmt::Write;
 
 use ringfence_k8s::{ServicePort, Sources};
-use ringfence_policy::{Direction, Engine, NearMiss, RuleRef, Traffic};
+use ringfence_policy::{Direction, Engine, NearMiss, PolicyKey, RuleRef, Tier, Traffic};
 
 use super::answer::{Answer, Answers, Side, Why};
 use super::question::{Case, Question};
+use super::repair::Repair;
+use super::rule::RuleText;
+use super::syntax::flow;
 use super::{fix, quote};
 use crate::ports::PortList;
 use crate::ranges::{self, Range};
@@ -20,6 +23,7 @@ const MISSES: usize = 3;
 pub(super) fn render(
     question: &Question<'_>,
     answers: &Answers<'_>,
+    repair: Option<&Repair>,
     sources: &Sources,
     palette: Palette,
 ) -> String {
@@ -37,6 +41,9 @@ pub(super) fn render(
     if deciding.ports.is_some() && !deciding.allowed && deciding.egress.allowed && deciding.ingress.allowed {
         page.line("");
         page.line("The two sides have no port in common.");
+    }
+    if let Some(repair) = repair {
+        page.repair(repair);
     }
     page.text
 }
@@ -152,10 +159,20 @@ impl Page<'_> {
         match &side.why {
             Why::Itself => self.line("  a pod always reaches itself"),
             Why::OwnNode => self.line("  a node always reaches its own pods"),
-            Why::NotIsolated => {
+            Why::NotIsolated if side.holding.is_empty() => {
                 let direction = direction.as_str();
                 self.line(&format!(
                     "  open: no policy selects it for {direction}, so everything is allowed (default)"
+                ));
+            }
+            Why::NotIsolated => {
+                self.passed(side);
+                let count = side.holding.len();
+                let policies = if count == 1 { "policy that holds" } else { "policies that hold" };
+                self.line(&format!(
+                    "  open: no rule of the {count} cluster {policies} it decides this, and no NetworkPolicy isolates \
+                     it for {} (default)",
+                    direction.as_str()
                 ));
             }
             Why::NoSubject => match subject.reference {
@@ -164,15 +181,34 @@ impl Page<'_> {
                 }
                 _ => self.line("  open: it is no pod, and policies hold only pods (default)"),
             },
-            Why::Rules(rules) => {
-                self.isolated(side, direction);
-                for (rule, ports) in rules {
-                    let what = ports.as_ref().map(|p| format!("{} by ", p.to_text())).unwrap_or_default();
-                    self.line(&format!("  allowed: {what}{}", self.rule_text(*rule)));
-                    self.quote(*rule);
+            Why::Rule(rule) => {
+                self.passed(side);
+                self.tier(side, *rule, direction);
+                let verdict = if side.allowed { "allowed" } else { "denied" };
+                self.line(&format!("  {verdict}: {}", self.rule_text(*rule)));
+                self.quote(*rule);
+                self.misses(side, &answer.case, direction);
+            }
+            Why::Shares(shares) => {
+                let mut tier = None;
+                for share in shares {
+                    if tier.replace(self.engine.rule_tier(share.rule))
+                        != Some(self.engine.rule_tier(share.rule))
+                    {
+                        self.tier(side, share.rule, direction);
+                    }
+                    let verdict = if share.allows { "allowed" } else { "denied" };
+                    self.line(&format!(
+                        "  {verdict}: {} by {}",
+                        share.ports.to_text(),
+                        self.rule_text(share.rule)
+                    ));
+                    self.quote(share.rule);
                 }
+                self.misses(side, &answer.case, direction);
             }
             Why::NoRule => {
+                self.passed(side);
                 self.isolated(side, direction);
                 let it = if answer.case.traffic.is_some() { "this" } else { "anything of this" };
                 self.line(&format!("  denied: no {} rule of these policies allows {it}", direction.as_str()));
@@ -181,14 +217,48 @@ impl Page<'_> {
         }
     }
 
+    /// What earlier tiers left to later ones.
+    fn passed(&mut self, side: &Side) {
+        for rule in &side.passed {
+            let tier = self.engine.rule_tier(*rule);
+            let next = match tier {
+                Tier::Baseline => "what is left is the default",
+                _ => "the next tier is asked",
+            };
+            self.line(&format!("  tier {}: a rule passes it on, so {next}", tier.as_str()));
+            self.line(&format!("  passed on: {}", self.rule_text(*rule)));
+            self.quote(*rule);
+            for skipped in side.skipped.iter().filter(|r| self.engine.rule_tier(**r) == tier) {
+                let action = RuleText::new(self.engine, *skipped).map_or("", |r| r.action);
+                self.line(&format!("  skipped: {action} of {}", self.rule_text(*skipped)));
+            }
+        }
+    }
+
+    /// The tier in which a rule decides.
+    fn tier(&mut self, side: &Side, rule: RuleRef, direction: Direction) {
+        match self.engine.rule_tier(rule) {
+            Tier::NetworkPolicy => self.isolated(side, direction),
+            tier => {
+                let final_word = match tier {
+                    Tier::Admin => "asked before every NetworkPolicy",
+                    _ => "no NetworkPolicy isolates it, so the cluster's baseline is asked",
+                };
+                self.line(&format!("  tier {}: {final_word}", tier.as_str()));
+            }
+        }
+        if RuleText::new(self.engine, rule).is_some_and(|r| r.is_unknown) {
+            self.line("  something in this rule is not known to this version, so it denies everything:");
+        }
+    }
+
     fn isolated(&mut self, side: &Side, direction: Direction) {
         let direction = direction.as_str();
-        let world = self.engine.world();
-        let policies = side.isolated_by.iter().filter_map(|p| world.policies.get(*p as usize));
+        let policies = side.isolated_by.iter().filter_map(|p| self.engine.policy(*p));
         let names: Vec<String> = policies
-            .map(|p| match &p.source {
-                Some(source) => format!("{} ({source})", p.name),
-                None => p.name.to_string(),
+            .map(|p| match p.source() {
+                Some(source) => format!("{} ({source})", p.key()),
+                None => p.key().to_string(),
             })
             .collect();
         self.line(&format!("  tier NetworkPolicy: isolated for {direction} by"));
@@ -208,15 +278,6 @@ impl Page<'_> {
             self.line("");
             self.line(&more);
         }
-        if side.misses.is_empty()
-            && let Some((policy, rule)) = fix::new_rule(self.engine, case, direction, &side.isolated_by)
-        {
-            let word = self.palette.accent("fix");
-            self.line(&format!("  {word}: give {policy} a rule (spec), or write a policy that has it:"));
-            for line in rule {
-                self.line(&format!("    {line}"));
-            }
-        }
     }
 
     fn miss(&mut self, miss: &NearMiss, case: &Case<'_>, direction: Direction) {
@@ -231,15 +292,35 @@ impl Page<'_> {
         self.line(&format!("    {word}: {}", fix::fix(self.engine, miss, case, direction)));
     }
 
+    /// What would allow the connection, as patches that were tried.
+    fn repair(&mut self, repair: &Repair) {
+        self.line("");
+        let heading = self.palette.heading("Smallest change");
+        self.line(&format!("{heading}: tried on a copy, and the connection is allowed"));
+        for patch in &repair.patches {
+            let place = patch.source.as_ref().map(|s| format!(", {s}")).unwrap_or_default();
+            let (kind, name, namespace) = match &patch.policy {
+                PolicyKey::Network(name) => ("networkpolicy", &name.name, format!(" -n {}", name.namespace)),
+                PolicyKey::Cluster(name) => (name.kind.as_str(), &name.name, String::new()),
+            };
+            let kind = kind.to_ascii_lowercase();
+            self.line(&format!("  {}{place}", patch.policy));
+            self.line(&format!("  # kubectl patch {kind} {name}{namespace} --type=json --patch-file=FILE"));
+            for operation in &patch.operations {
+                let field = |key: &str| operation.get(key).map(flow).unwrap_or_default();
+                self.line(&format!("  - op: {}", field("op")));
+                self.line(&format!("    path: {}", field("path")));
+                self.line(&format!("    value: {}", field("value")));
+            }
+        }
+    }
+
     fn rule_text(&self, rule: RuleRef) -> String {
-        let Some((policy, body)) = self.engine.resolve(rule) else { return String::new() };
-        let direction = if rule.egress { "egress" } else { "ingress" };
-        let place = body.source.as_ref().or(policy.source.as_ref()).map(|s| format!(", {s}"));
-        format!("{} {direction} rule {}{}", policy.name, rule.rule, place.unwrap_or_default())
+        RuleText::new(self.engine, rule).map(|r| r.text()).unwrap_or_default()
     }
 
     fn quote(&mut self, rule: RuleRef) {
-        let source = self.engine.resolve(rule).and_then(|(_, body)| body.source.as_ref());
+        let source = self.engine.rule_source(rule);
         let Some(quote) = source.and_then(|s| quote::block(s, self.sources)) else { return };
         let width = quote.lines.last().map_or(0, |(n, _)| n.to_string().len());
         for (number, line) in &quote.lines {

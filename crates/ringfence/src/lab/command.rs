@@ -26,7 +26,7 @@ pub(crate) fn run(args: &LabArgs, lab: &Lab, input: &Input) -> anyhow::Result<Ex
     let place = find(lab, name, args.input.default_namespace())?;
     let mut enforcement = Enforcement::attach(lab).context("the policies cannot be enforced")?;
     if !args.no_policies {
-        let engine = engine(lab, input, &input.inventory.policies);
+        let engine = engine(lab, input, &input.inventory.all_policies());
         enforcement.apply(&engine).context("the policies cannot be enforced")?;
     }
     let _teller = if args.events { Some(Teller::new(lab, &enforcement)?) } else { None };

@@ -119,6 +119,7 @@ pub(crate) fn describe(lab: &Lab, trial: &Trial, difference: Difference) -> Stri
             let side = if verdict.egress.allowed { &verdict.ingress } else { &verdict.egress };
             match &side.because {
                 Because::NoRule(_) => "promised to be dropped (isolated, and no rule allows it)".to_owned(),
+                Because::Rule(_) => "promised to be dropped (a rule denies it)".to_owned(),
                 _ => "promised to be dropped".to_owned(),
             }
         }

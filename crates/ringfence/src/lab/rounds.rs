@@ -9,7 +9,7 @@ use ringfence_lab::enforce::{Change, Enforcement};
 use ringfence_lab::listen::{Listener, Told};
 use ringfence_lab::trial::Promise;
 use ringfence_lab::{Lab, MatrixOptions, Outcome, Place, Probe};
-use ringfence_policy::{Engine, NetworkPolicy, Traffic};
+use ringfence_policy::{Engine, Policy, Traffic};
 
 use crate::lab::progress::Progress;
 
@@ -82,8 +82,8 @@ impl Trial {
         progress: &mut Progress,
     ) -> anyhow::Result<Trial> {
         let probes = lab.plan().matrix(&MatrixOptions { services: true, ..MatrixOptions::default() });
-        let engine = |policies: &[NetworkPolicy]| Engine::new(lab.plan().world(inventory, policies));
-        let (open, held) = (engine(&[]), engine(&inventory.policies));
+        let engine = |policies: &[Policy]| Engine::new(lab.plan().world(inventory, policies));
+        let (open, held) = (engine(&[]), engine(&inventory.all_policies()));
         let mut trial = Trial {
             probes,
             rounds: Vec::new(),
@@ -241,7 +241,7 @@ mod tests {
         let lab = Lab::build(&inventory, &Options::default(), &mut |_, _, _| {}).unwrap();
         let mut trial = Trial::run(&lab, &inventory, false, &mut Progress::new()).unwrap();
         assert_eq!(trial.differences(&lab), []);
-        let held = Engine::new(lab.plan().world(&inventory, &inventory.policies));
+        let held = Engine::new(lab.plan().world(&inventory, &inventory.all_policies()));
         trial.round(&lab, RoundName::After, &held, &mut Progress::new()).unwrap();
         let differences = trial.differences(&lab);
         assert!(!differences.is_empty());

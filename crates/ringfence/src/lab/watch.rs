@@ -95,7 +95,8 @@ pub(crate) fn run(
         }
         // Labels of namespaces decide at once, as policies do.
         shown.namespaces.clone_from(&input.inventory.namespaces);
-        let policies = Engine::new(lab.plan().world(&shown, &input.inventory.policies));
+        shown.nodes.clone_from(&input.inventory.nodes);
+        let policies = Engine::new(lab.plan().world(&shown, &input.inventory.all_policies()));
         let prepared = start.elapsed();
         let change = match enforcement.apply(&policies).context("the policies cannot be enforced") {
             Ok(change) => change,

@@ -1,41 +1,60 @@
 //! The map for programs: one line for each workload and each connection.
+//!
+//! A large map has gigabytes. So every end and every set of ports becomes text once, and a connection is put together
+//! from these.
 
-use std::collections::HashMap;
-use std::rc::Rc;
+use std::io::{self, Write};
 
-use ringfence_policy::PortSet;
+use ringfence_policy::View;
 use serde_json::{Value, json};
 
-use super::{Map, Pair, Row};
+use super::allowed::Allowed;
+use super::{Map, Row};
 use crate::ports::PortList;
+use crate::reference::workload_json;
 
-/// The map as JSON, with a line end.
-pub(super) fn render(map: &Map) -> String {
-    let ends: Vec<String> = map.references.iter().map(|r| inline(&r.to_json())).collect();
-    let mut sets: HashMap<*const PortSet, String> = HashMap::new();
-    let connection = |Pair { from, to, allowed }: &Pair| {
-        let (from, to) = (ends.get(*from)?, ends.get(*to)?);
-        // Connections that carry the same mostly share it.
-        let text = || inline(&PortList::from(allowed.as_ref()).to_json());
-        let allowed = sets.entry(Rc::as_ptr(allowed)).or_insert_with(text);
-        Some(format!("{{\"from\": {from}, \"to\": {to}, \"allowed\": {allowed}}}"))
-    };
-    let mut text = "{\n  \"version\": 1,\n  \"workloads\": ".to_owned();
-    lines(&mut text, map.workloads.iter().map(|row| inline(&workload(row))));
-    text.push_str(",\n  \"connections\": ");
-    lines(&mut text, map.connections.iter().filter_map(connection));
+/// Writes the map as JSON, with a line end.
+pub(super) fn write(map: &Map<'_>, out: &mut impl Write) -> io::Result<()> {
+    out.write_all(b"{\n  \"version\": 1,\n  \"workloads\": ")?;
+    lines(out, map.rows.iter().map(|row| inline(&row_json(row, map.view))))?;
+    out.write_all(b",\n  \"connections\": ")?;
+    connections(map, out)?;
     if !map.notes.is_empty() {
-        text.push_str(",\n  \"notes\": ");
-        lines(&mut text, map.notes.iter().map(|note| inline(&json!(note))));
+        out.write_all(b",\n  \"notes\": ")?;
+        lines(out, map.notes.iter().map(|note| inline(&json!(note))))?;
     }
-    text.push_str("\n}\n");
-    text
+    out.write_all(b"\n}\n")
 }
 
-fn workload(row: &Row) -> Value {
+fn connections(map: &Map<'_>, out: &mut impl Write) -> io::Result<()> {
+    let ends: Vec<String> =
+        map.references.iter().map(|r| format!("{}, \"allowed\": ", inline(&r.to_json()))).collect();
+    let mut allowed = Allowed::new(|set| format!("{}}}", inline(&PortList::from(set).to_json())));
+    let mut source = None;
+    let mut start = String::new();
+    for connection in map.connections() {
+        let Some(to) = ends.get(connection.to as usize) else { continue };
+        if source != Some(connection.from) {
+            let from = map.references.get(connection.from as usize).map(|r| inline(&r.to_json()));
+            start = format!(",\n    {{\"from\": {}, \"to\": ", from.unwrap_or_default());
+            // The first has no comma before it.
+            let opening = if source.is_none() { start.replacen(',', "[", 1) } else { start.clone() };
+            out.write_all(opening.as_bytes())?;
+            source = Some(connection.from);
+        } else {
+            out.write_all(start.as_bytes())?;
+        }
+        out.write_all(to.as_bytes())?;
+        out.write_all(allowed.text(&connection.allowed).as_bytes())?;
+    }
+    out.write_all(if source.is_some() { b"\n  ]" } else { b"[]" })
+}
+
+fn row_json(row: &Row, view: View) -> Value {
     let mut value = row.reference.to_json();
     if let Value::Object(fields) = &mut value {
         let some_of_them = fields.shift_remove("podNames");
+        fields.shift_remove("workload");
         let labels: serde_json::Map<String, Value> =
             row.labels.iter().map(|(k, v)| (k.clone(), json!(v))).collect();
         fields.insert("labels".to_owned(), Value::Object(labels));
@@ -46,19 +65,22 @@ fn workload(row: &Row) -> Value {
         if let Some(names) = some_of_them {
             fields.insert("podNames".to_owned(), names);
         }
+        if view == View::Pods {
+            fields.insert("workload".to_owned(), workload_json(&row.workload));
+        }
     }
     value
 }
 
 /// A list with one line for each item.
-fn lines(text: &mut String, items: impl Iterator<Item = String>) {
+fn lines(out: &mut impl Write, items: impl Iterator<Item = String>) -> io::Result<()> {
     let mut any = false;
     for item in items {
-        text.push_str(if any { ",\n    " } else { "[\n    " });
-        text.push_str(&item);
+        out.write_all(if any { b",\n    " } else { b"[\n    " })?;
+        out.write_all(item.as_bytes())?;
         any = true;
     }
-    text.push_str(if any { "\n  ]" } else { "[]" });
+    out.write_all(if any { b"\n  ]" } else { b"[]" })
 }
 
 /// A value on one line, with a blank after each comma and colon.

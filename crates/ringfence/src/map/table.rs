@@ -1,33 +1,38 @@
-//! The map for people: the workloads with their isolation, then who connects to whom.
+//! The map for people: the workloads or pods with their isolation, then who connects to whom.
+//!
+//! How wide the columns are depends on every line, so connections are listed twice: once to measure, once to write.
 
-use std::collections::{HashMap, HashSet};
+use std::io::{self, Write};
+use std::rc::Rc;
 
-use ringfence_policy::PortSet;
+use ringfence_policy::{Connection, PortSet, ReachEnd, View};
 
-use super::{Map, Pair};
+use super::allowed::Allowed;
+use super::{Map, Row};
 use crate::ports::PortList;
 use crate::reference::Reference;
-use crate::table::columns;
+use crate::table::{cell, columns, heading};
 use crate::terminal::Palette;
 
-/// Both tables; empty where there are no workloads.
-pub(super) fn render(map: &Map, palette: Palette) -> String {
-    if map.workloads.is_empty() {
-        return String::new();
+/// Writes both tables; nothing where there are no workloads.
+pub(super) fn write(map: &Map<'_>, palette: Palette, out: &mut impl Write) -> io::Result<()> {
+    if map.rows.is_empty() {
+        return Ok(());
     }
+    out.write_all(ends(map, palette).as_bytes())?;
+    out.write_all(b"\n")?;
+    connections(map, palette, out)
+}
+
+fn ends(map: &Map<'_>, palette: Palette) -> String {
     let rows: Vec<Vec<String>> = map
-        .workloads
+        .rows
         .iter()
         .map(|row| {
-            let subset = match &row.reference {
-                Reference::Workload { pods: Some(pods), .. } => format!(" ({})", pods.join(", ")),
-                _ => String::new(),
-            };
-            let name = format!("{}/{}{subset}", row.workload.kind.to_lowercase(), row.workload.name);
             let isolation = |word: &str| if row.host_network { "host network" } else { word }.to_owned();
             vec![
                 row.namespace.clone(),
-                name,
+                name(row),
                 row.pods.to_string(),
                 isolation(row.ingress),
                 isolation(row.egress),
@@ -36,58 +41,100 @@ pub(super) fn render(map: &Map, palette: Palette) -> String {
         .collect();
     let paint = |_, cell: &str| match cell {
         "isolated" => palette.allowed(cell),
+        "held" => palette.accent(cell),
         "host network" => palette.dim(cell),
         _ => cell.to_owned(),
     };
-    let mut text = columns(&["NAMESPACE", "WORKLOAD", "PODS", "INGRESS", "EGRESS"], &rows, palette, paint);
-    text.push('\n');
-    if map.connections.is_empty() {
-        text.push_str("No connections are allowed.\n");
-        return text;
-    }
-    let rows: Vec<Vec<String>> = merge_outside(map)
-        .into_iter()
-        .map(|(from, to, allowed)| vec![from.text(), to.text(), PortList::from(allowed).to_text()])
-        .collect();
-    text.push_str(&columns(&["FROM", "TO", "PORTS"], &rows, palette, |_, cell| cell.to_owned()));
-    text
+    let what = match map.view {
+        View::Workloads => "WORKLOAD",
+        View::Pods => "POD",
+    };
+    columns(&["NAMESPACE", what, "PODS", "INGRESS", "EGRESS"], &rows, palette, paint)
 }
 
-/// The pairs, with all outside ranges as one end where the same is allowed for every one of them.
-fn merge_outside(map: &Map) -> Vec<(&Reference, &Reference, &PortSet)> {
-    let ranges = map.references.iter().filter(|r| is_outside(r)).count();
-    // By direction and the end that is not outside: with how many ranges, and what is allowed for all of them.
-    let mut outside: HashMap<(bool, usize), (usize, Option<&PortSet>)> = HashMap::new();
-    for pair in &map.connections {
-        if let Some(key) = outside_pair(map, pair) {
-            let (count, allowed) = outside.entry(key).or_insert((0, Some(&*pair.allowed)));
-            *count += 1;
-            *allowed = allowed.filter(|a| *a == &*pair.allowed);
+fn name(row: &Row) -> String {
+    let Row { reference, workload, .. } = row;
+    let of_workload = format!("{}/{}", workload.kind.to_lowercase(), workload.name);
+    match reference {
+        Reference::Workload { pods: Some(pods), .. } => format!("{of_workload} ({})", pods.join(", ")),
+        Reference::Pod { name, workload: None, .. } => format!("pod/{name}"),
+        Reference::Pod { name, workload: Some(_), .. } => format!("pod/{name} ({of_workload})"),
+        _ => of_workload,
+    }
+}
+
+fn connections(map: &Map<'_>, palette: Palette, out: &mut impl Write) -> io::Result<()> {
+    let merged = Merged::new(map);
+    let texts: Vec<String> =
+        map.references.iter().chain([&Reference::External]).map(Reference::text).collect();
+    let mut shown = vec![[false; 2]; texts.len()];
+    let mut any = false;
+    for (from, to, _) in merged.lines() {
+        any = true;
+        for (column, end) in [from, to].into_iter().enumerate() {
+            if let Some(shown) = shown.get_mut(end).and_then(|columns| columns.get_mut(column)) {
+                *shown = true;
+            }
         }
     }
-    outside.retain(|_, (count, allowed)| *count == ranges && allowed.is_some());
-    let mut rows = Vec::new();
-    let mut done = HashSet::new();
-    for pair in &map.connections {
-        let (from, to) = (map.reference(pair.from), map.reference(pair.to));
-        rows.push(match outside_pair(map, pair).filter(|key| outside.contains_key(key)) {
-            Some(key) if !done.insert(key) => continue,
-            Some((true, _)) => (&Reference::External, to, &*pair.allowed),
-            Some((false, _)) => (from, &Reference::External, &*pair.allowed),
-            None => (from, to, &*pair.allowed),
-        });
+    if !any {
+        return out.write_all(b"No connections are allowed.\n");
     }
-    rows
+    let headings = ["FROM", "TO", "PORTS"];
+    let width = |column: usize| {
+        let shown = shown.iter().map(|columns| columns.get(column) == Some(&true));
+        let of_texts = texts.iter().zip(shown).filter(|(_, shown)| *shown).map(|(t, _)| t.chars().count());
+        of_texts.chain(headings.get(column).map(|h| h.len())).max().unwrap_or(0)
+    };
+    let widths = [width(0), width(1), 0];
+    let cells = |column: usize| -> Vec<String> {
+        let width = widths.get(column).copied().unwrap_or(0);
+        texts.iter().map(|text| cell(text, width)).collect()
+    };
+    let (sources, destinations) = (cells(0), cells(1));
+    let mut allowed = Allowed::new(|set| format!("{}\n", PortList::from(set).to_text()));
+    out.write_all(heading(&headings, &widths, palette).as_bytes())?;
+    for (from, to, ports) in merged.lines() {
+        for cell in [sources.get(from), destinations.get(to)].into_iter().flatten() {
+            out.write_all(cell.as_bytes())?;
+        }
+        out.write_all(allowed.text(&ports).as_bytes())?;
+    }
+    Ok(())
 }
 
-/// Whether the source is outside, and the end that is not; `None` where neither is.
-fn outside_pair(map: &Map, pair: &Pair) -> Option<(bool, usize)> {
-    if is_outside(map.reference(pair.from)) {
-        return Some((true, pair.to));
-    }
-    is_outside(map.reference(pair.to)).then_some((false, pair.from))
+/// The connections, with all outside ranges as one end where the same is allowed for every one of them.
+struct Merged<'m, 'r> {
+    map: &'m Map<'r>,
+    /// The place of the first outside range.
+    outside: u32,
+    /// By end: whether it may be reached from all outside alike, and may reach all of it alike.
+    alike: Vec<(bool, bool)>,
 }
 
-fn is_outside(reference: &Reference) -> bool {
-    matches!(reference, Reference::Outside(..))
+impl<'m, 'r> Merged<'m, 'r> {
+    fn new(map: &'m Map<'r>) -> Merged<'m, 'r> {
+        let reach = map.reach;
+        let alike: Vec<(bool, bool)> = (0u32..)
+            .zip(&reach.ends)
+            .take_while(|(_, end)| matches!(end, ReachEnd::Pods { .. }))
+            .map(|(place, _)| (reach.is_open_to_all_outside(place), reach.may_reach_all_outside(place)))
+            .collect();
+        Merged { map, outside: u32::try_from(alike.len()).unwrap_or(u32::MAX), alike }
+    }
+
+    /// The lines: places among the references, and one more for all of outside.
+    fn lines(&self) -> impl Iterator<Item = (usize, usize, Rc<PortSet>)> {
+        let external = self.map.references.len();
+        let alike = |end: u32| self.alike.get(end as usize).copied().unwrap_or_default();
+        self.map.connections().filter_map(move |Connection { from, to, allowed }| {
+            // All of outside is where the first of its ranges would be.
+            let (source, destination) = match (from >= self.outside, to >= self.outside) {
+                (true, _) if alike(to).0 => ((from == self.outside).then_some(external)?, to as usize),
+                (_, true) if alike(from).1 => (from as usize, (to == self.outside).then_some(external)?),
+                _ => (from as usize, to as usize),
+            };
+            Some((source, destination, allowed))
+        })
+    }
 }

@@ -192,6 +192,31 @@ fn a_namespace_that_the_rule_does_not_look_in() {
     insta::assert_snapshot!(run("explain monitoring/prometheus shop/api:metrics shop.yaml").shown());
 }
 
+/// The deciding tier and rule, what Pass left to the next tier, and a change that was tried.
+#[test]
+fn every_tier_says_why() {
+    for (name, question) in [
+        ("admin_denies", "ops/shell shop/db:5432"),
+        ("passed_on", "shop/web shop/db:5432"),
+        ("baseline_denies", "shop/web 203.0.113.9:443"),
+        ("a_node", "shop/web 192.0.2.10:443"),
+        ("a_domain_name", "shop/web 203.0.113.7:443 --resolve registry.example.com=203.0.113.7"),
+    ] {
+        insta::assert_snapshot!(name, run(&format!("explain {question} tiers.yaml")).shown());
+    }
+    let json = run("explain shop/web shop/db:5432 tiers.yaml -o json").json();
+    let because = &json["ingress"]["because"];
+    assert_eq!((&because["tier"], &because["passedBy"][0]["rule"]), (&json!("NetworkPolicy"), &json!(0)));
+    assert_eq!(because["skipped"][0]["name"], json!("nobody-else"));
+    let json = run("explain ops/shell shop/db:5432 tiers.yaml -o json").json();
+    let because = &json["ingress"]["because"];
+    assert_eq!(
+        (&because["tier"], &because["policy"], &because["name"], &because["action"]),
+        (&json!("Admin"), &json!("ClusterNetworkPolicy/prod-closed"), &json!("nobody-else"), &json!("Deny"))
+    );
+    assert_eq!(json["change"]["patches"][0]["patch"][0]["path"], json!("/spec/ingress/1"));
+}
+
 #[test]
 fn outside_addresses_that_fare_differently() {
     insta::assert_snapshot!(run("explain external shop/web:http shop.yaml").shown());
@@ -278,6 +303,16 @@ fn json_of_a_denial() {
                         `- podSelector: {matchLabels: {app: api}}` to the rule's `from`",
             }],
         },
+        "change": {
+            "verified": true,
+            "patches": [{
+                "kind": "NetworkPolicy", "namespace": "shop", "name": "db", "source": "shop.yaml:165",
+                "patch": [{
+                    "op": "add", "path": "/spec/ingress/0/from/-",
+                    "value": {"podSelector": {"matchLabels": {"app": "api"}}},
+                }],
+            }],
+        },
     });
     assert_eq!((run.json(), run.status), (expect, 1));
 }
@@ -293,7 +328,7 @@ fn json_of_all_ports() {
         json!({
             "tier": "NetworkPolicy", "policy": "shop/api", "rule": 0, "action": "Allow", "source": "shop.yaml:156",
             "rules": [{
-                "policy": "shop/api", "rule": 0, "action": "Allow", "source": "shop.yaml:156", "allowed": tcp,
+                "tier": "NetworkPolicy", "policy": "shop/api", "rule": 0, "action": "Allow", "source": "shop.yaml:156", "allowed": tcp,
             }],
             "isolatedBy": ["shop/api", "shop/default-deny"],
         })

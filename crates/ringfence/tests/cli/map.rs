@@ -1,5 +1,8 @@
 //! `ringfence map`.
 
+use std::io::{Read, Write};
+use std::process::{Command, Stdio};
+
 use serde_json::{Value, json};
 
 use crate::{run, run_with};
@@ -148,4 +151,115 @@ spec: {podSelector: {}, policyTypes: [Ingress, Egress]}
     --- standard error
     --- status 0
     ");
+}
+
+#[test]
+fn each_pod_by_itself() {
+    let run = run("map canary.yaml --pods");
+    insta::assert_snapshot!(run.shown(), @"
+    NAMESPACE   POD         PODS   INGRESS    EGRESS
+    a           pod/web-1   1      open       open
+    a           pod/web-2   1      isolated   open
+
+    FROM       TO         PORTS
+    a/web-1    a/web-2    TCP 80
+    a/web-1    external   all
+    a/web-2    a/web-1    all
+    a/web-2    external   all
+    external   a/web-1    all
+    external   a/web-2    TCP 80
+    --- standard error
+    --- status 0
+    ");
+    let map = crate::run("map canary.yaml --pods -o json").json();
+    let pod = |name: &str| json!({"namespace": "a", "kind": "Pod", "name": name});
+    assert_eq!(
+        map["workloads"][1],
+        json!({"namespace": "a", "kind": "Pod", "name": "web-2", "labels": {"app": "web", "canary": "1"}, "pods": 1,
+               "ingress": "isolated", "egress": "open", "hostNetwork": false,
+               "workload": {"kind": "StatefulSet", "name": "web"}})
+    );
+    assert_eq!(
+        map["connections"][0],
+        json!({"from": pod("web-1"), "to": pod("web-2"), "allowed": [{"protocol": "TCP", "ports": [[80, 80]]}]})
+    );
+}
+
+#[test]
+fn pods_of_manifests_are_called_as_their_workloads() {
+    let workload = |kind: &str, replicas: u32| {
+        format!(
+            "
+apiVersion: apps/v1
+kind: {kind}
+metadata: {{name: web}}
+spec:
+  replicas: {replicas}
+  selector: {{matchLabels: {{app: web}}}}
+  template: {{metadata: {{labels: {{app: web}}}}, spec: {{containers: [{{name: web, image: web}}]}}}}
+---"
+        )
+    };
+    let both = workload("Deployment", 3) + &workload("StatefulSet", 2);
+    insta::assert_snapshot!(run_with("map - --pods", &both).shown(), @"
+    NAMESPACE   POD                         PODS   INGRESS   EGRESS
+    default     pod/web (deployment/web)    3      open      open
+    default     pod/web (statefulset/web)   2      open      open
+
+    FROM                      TO                        PORTS
+    default/deployment/web    default/statefulset/web   all
+    default/deployment/web    external                  all
+    default/statefulset/web   default/deployment/web    all
+    default/statefulset/web   external                  all
+    external                  default/deployment/web    all
+    external                  default/statefulset/web   all
+    --- standard error
+    --- status 0
+    ");
+    let map = run_with("map - --pods -o json", &both).json();
+    let web = |kind: &str| {
+        let workload = json!({"kind": kind, "name": "web"});
+        json!({"namespace": "default", "kind": "Pod", "name": "web", "workload": workload})
+    };
+    assert_eq!(map["workloads"][0]["pods"], json!(3));
+    assert_eq!(
+        map["connections"][0],
+        json!({"from": web("Deployment"), "to": web("StatefulSet"), "allowed": "all"})
+    );
+}
+
+#[test]
+fn pods_of_a_namespace() {
+    let map = run("map shop.yaml --pods -n monitoring -o json").json();
+    assert_eq!(names(&map), ["monitoring/node-exporter", "monitoring/prometheus"]);
+    let run = run("map shop.yaml --pods -n nowhere");
+    assert!(run.err.starts_with("note: no pods in namespace nowhere\n"), "{}", run.err);
+}
+
+/// Far more than fits into a pipe.
+#[test]
+fn a_reader_may_leave_early() {
+    let pods: String = (0..200)
+        .map(|n| {
+            format!(
+                "{{kind: Pod, apiVersion: v1, metadata: {{name: p{n}}}, spec: {{containers: [{{name: c, image: c}}]}}}}\n---\n"
+            )
+        })
+        .collect();
+    for format in ["json", "table"] {
+        let mut child = Command::new(env!("CARGO_BIN_EXE_ringfence"))
+            .args(["map", "-", "-o", format])
+            .stdin(Stdio::piped())
+            .stdout(Stdio::piped())
+            .stderr(Stdio::piped())
+            .spawn()
+            .unwrap();
+        child.stdin.take().unwrap().write_all(pods.as_bytes()).unwrap();
+        let mut first = [0; 1];
+        let mut out = child.stdout.take().unwrap();
+        out.read_exact(&mut first).unwrap();
+        drop(out);
+        let output = child.wait_with_output().unwrap();
+        assert_eq!((output.status.code(), output.stderr.as_slice()), (Some(0), &b""[..]), "{format}");
+    }
 }

@@ -1,11 +1,16 @@
 //! What the engine says of each side of a connection, with its reasons, held against the naive engine.
 
-use ringfence_oracle::naive::{self, RuleName};
-use ringfence_oracle::questions::questions;
 use ringfence_policy::{Because, Direction, End, Engine, PodId, PolicyKey, RuleRef, Side, Tier, World};
 
-/// The first difference over the questions of a seed. `ids` are the engine's pods in the order of the world.
-pub fn wrong_sides(world: &World, engine: &Engine, ids: &[PodId], seed: u64) -> Option<String> {
+use crate::naive::{self, RuleName};
+use crate::questions::questions;
+
+/// Asks both engines the questions of a seed: how many sides they agree on, or the first on which they do not, in words.
+/// `ids` are the engine's pods in the order of the world.
+///
+/// # Errors
+/// Where they do not agree.
+pub fn compare(world: &World, engine: &Engine, ids: &[PodId], seed: u64) -> Result<usize, String> {
     for (place, id) in (0u32..).map(PodId).zip(ids) {
         for direction in Direction::ALL {
             let ours = engine.isolating(*id, direction).iter();
@@ -13,17 +18,18 @@ pub fn wrong_sides(world: &World, engine: &Engine, ids: &[PodId], seed: u64) -> 
             let theirs = naive::isolating(world, place, naive_direction(direction)).into_iter();
             let theirs: Vec<PolicyKey> = theirs.map(PolicyKey::Network).collect();
             if ours != theirs {
-                return Some(format!("{place:?} {direction:?}: isolated by {ours:?}, should be {theirs:?}"));
+                return Err(format!("{place:?} {direction:?}: isolated by {ours:?}, should be {theirs:?}"));
             }
         }
     }
+    let mut sides = 0;
     for (from, to, traffic) in questions(world, seed) {
         let verdict = engine.verdict(end(from, ids), end(to, ids), traffic);
         for direction in Direction::ALL {
             let side = verdict.side(direction);
             let theirs = naive::decision(world, naive_direction(direction), &from, &to, traffic);
             let wrong = || {
-                Some(format!("{from:?} -> {to:?} {traffic:?} {direction:?}: {side:?}, should be {theirs:?}"))
+                Err(format!("{from:?} -> {to:?} {traffic:?} {direction:?}: {side:?}, should be {theirs:?}"))
             };
             let (tier, rule) = reason(engine, side);
             let passed: Vec<RuleName> = side.passed.iter().filter_map(|r| name(engine, *r)).collect();
@@ -46,9 +52,10 @@ pub fn wrong_sides(world: &World, engine: &Engine, ids: &[PodId], seed: u64) -> 
             if !same_rule || side.isolated != isolated {
                 return wrong();
             }
+            sides += 1;
         }
     }
-    None
+    Ok(sides)
 }
 
 fn reason(engine: &Engine, side: &Side) -> (naive::Tier, Option<RuleName>) {
@@ -93,6 +100,13 @@ fn naive_direction(direction: Direction) -> naive::Direction {
 }
 
 /// The same end for the engine; `ids` are its pods in the order of the world.
+///
+/// # Panics
+/// If the end is a pod that the world does not have.
+#[expect(
+    clippy::indexing_slicing,
+    reason = "a question about a pod that is not there is a mistake in the test"
+)]
 pub fn end(end: naive::End, ids: &[PodId]) -> End {
     match end {
         naive::End::Pod(pod) => End::Pod(ids[pod.0 as usize]),

@@ -1,0 +1,44 @@
+//! A policy's manifest as JSON, patched and read again.
+
+use ringfence_k8s::{Level, Manifest, Node, ReadOptions, Value as NodeValue, read};
+use ringfence_policy::{Policy, PolicyKey};
+use serde_json::{Map, Number, Value};
+
+/// The manifest that a policy was read from.
+pub(super) fn find<'m>(manifests: &'m [Manifest], key: &PolicyKey) -> Option<&'m Manifest> {
+    let (kind, namespace, name) = match key {
+        PolicyKey::Network(name) => ("NetworkPolicy", name.namespace.as_str(), name.name.as_str()),
+        PolicyKey::Cluster(name) => (name.kind.as_str(), "", name.name.as_str()),
+    };
+    // Of two that were written the later is in force.
+    let mut matching = manifests.iter().rev();
+    matching.find(|m| (m.kind.as_str(), m.namespace.as_str(), m.name.as_str()) == (kind, namespace, name))
+}
+
+/// A manifest as JSON. Without a value for what JSON cannot say, such as a number that is none.
+pub(super) fn to_json(node: &Node) -> Value {
+    match &node.value {
+        NodeValue::Null => Value::Null,
+        NodeValue::Bool(value) => Value::Bool(*value),
+        NodeValue::Int(value) => Value::from(*value),
+        NodeValue::Float(value) => Number::from_f64(*value).map_or(Value::Null, Value::Number),
+        NodeValue::String(value) => Value::from(value.as_str()),
+        NodeValue::Sequence(items) => items.iter().map(to_json).collect(),
+        NodeValue::Mapping(entries) => {
+            let fields = entries.iter().map(|e| (e.key.clone(), to_json(&e.value)));
+            Value::Object(fields.collect::<Map<_, _>>())
+        }
+    }
+}
+
+/// The policy that a patched manifest is, as the reader reads it; `None` where it would be refused.
+pub(super) fn read_policy(manifest: &Value, default_namespace: &str) -> Option<Policy> {
+    let options = ReadOptions { default_namespace: default_namespace.to_owned(), ..ReadOptions::default() };
+    let reading = read([("the patched policy", manifest.to_string())], &options);
+    if reading.findings.iter().any(|f| f.level == Level::Error) {
+        return None;
+    }
+    let mut inventory = reading.inventory;
+    let network = inventory.policies.pop().map(Policy::Network);
+    network.or_else(|| inventory.cluster_policies.pop().map(Policy::Cluster))
+}
