@@ -28,34 +28,45 @@ pub fn compare(world: &World, engine: &Engine, ids: &[PodId], seed: u64) -> Resu
         for direction in Direction::ALL {
             let side = verdict.side(direction);
             let theirs = naive::decision(world, naive_direction(direction), &from, &to, traffic);
-            let wrong = || {
-                Err(format!("{from:?} -> {to:?} {traffic:?} {direction:?}: {side:?}, should be {theirs:?}"))
-            };
-            let (tier, rule) = reason(engine, side);
-            let passed: Vec<RuleName> = side.passed.iter().filter_map(|r| name(engine, *r)).collect();
-            if (side.allowed, tier) != (theirs.allowed, theirs.tier) || passed != theirs.passed {
-                return wrong();
-            }
-            let same_rule = match (&rule, tier) {
-                // Any of the rules that allow it will do.
-                (Some(rule), naive::Tier::NetworkPolicy) => {
-                    naive::matching_rules(world, naive_direction(direction), &from, &to, traffic)
-                        .contains(rule)
-                }
-                _ => rule == theirs.rule,
-            };
+            let rules = || naive::matching_rules(world, naive_direction(direction), &from, &to, traffic);
             let isolated = match direction {
                 Direction::Egress => subject(from, world),
                 Direction::Ingress => subject(to, world),
             };
             let isolated = isolated.is_some_and(|p| naive::isolated(world, p, naive_direction(direction)));
-            if !same_rule || side.isolated != isolated {
-                return wrong();
+            if !agrees(engine, side, &theirs, rules) || side.isolated != isolated {
+                return Err(format!(
+                    "{from:?} -> {to:?} {traffic:?} {direction:?}: {side:?}, should be {theirs:?}"
+                ));
+            }
+            sides += 1;
+        }
+        let naive::End::PodAt(..) = to else { continue };
+        let verdict = engine.hairpin_verdict(end(to, ids), traffic);
+        for direction in Direction::ALL {
+            let side = verdict.side(direction);
+            let theirs = naive::hairpin(world, naive_direction(direction), &to, traffic);
+            if !agrees(engine, side, &theirs, Vec::new) {
+                return Err(format!(
+                    "{to:?} to itself {traffic:?} {direction:?}: {side:?}, should be {theirs:?}"
+                ));
             }
             sides += 1;
         }
     }
     Ok(sides)
+}
+
+/// Whether a side's answer and its reasons are those of the naive engine, of whose NetworkPolicies' rules any that allow
+/// it will do.
+fn agrees(engine: &Engine, side: &Side, theirs: &naive::Decision, rules: impl Fn() -> Vec<RuleName>) -> bool {
+    let (tier, rule) = reason(engine, side);
+    let passed: Vec<RuleName> = side.passed.iter().filter_map(|r| name(engine, *r)).collect();
+    let same_rule = match (&rule, tier) {
+        (Some(rule), naive::Tier::NetworkPolicy) => rules().contains(rule),
+        _ => rule == theirs.rule,
+    };
+    (side.allowed, tier, &passed) == (theirs.allowed, theirs.tier, &theirs.passed) && same_rule
 }
 
 fn reason(engine: &Engine, side: &Side) -> (naive::Tier, Option<RuleName>) {

@@ -698,11 +698,20 @@ impl Engine {
     /// back; NetworkPolicies cannot keep a pod from itself.
     ///
     /// <https://network-policy-api.sigs.k8s.io/api-overview/>
-    pub fn hairpin_verdict(&self, pod: PodId, traffic: Traffic) -> Verdict {
-        let identity = self.identity(End::Pod(pod));
-        let side = |direction| match self.policy_set(pod, direction) {
-            Some(set) => self.decide(set, &self.hairpin_matching(set, identity), traffic),
-            None => Side { allowed: true, isolated: false, because: Because::Itself, passed: Vec::new() },
+    pub fn hairpin_verdict(&self, end: End, traffic: Traffic) -> Verdict {
+        let addresses = self.addresses(end).into_iter().map(End::Address);
+        let mut verdicts = addresses.map(|address| self.hairpin_at(address, traffic));
+        let first = verdicts.next().unwrap_or_else(|| self.hairpin_at(end, traffic));
+        if first.allowed() { first } else { verdicts.find(Verdict::allowed).unwrap_or(first) }
+    }
+
+    fn hairpin_at(&self, end: End, traffic: Traffic) -> Verdict {
+        let found = self.find(end);
+        let open = |because| Side { allowed: true, isolated: false, because, passed: Vec::new() };
+        let side = |direction| {
+            let Some(pod) = found.pod else { return open(Because::NoSubject) };
+            let Some(set) = self.policy_set(pod, direction) else { return open(Because::Itself) };
+            self.decide(set, &self.hairpin_matching(set, self.found_identity(found)), traffic)
         };
         Verdict { egress: side(Direction::Egress), ingress: side(Direction::Ingress) }
     }

@@ -121,21 +121,18 @@ pub(crate) fn packets(engine: &Engine, node: usize, seed: u64, most: usize) -> V
 fn hairpin(engine: &Engine, address: IpAddr, traffic: Traffic) -> (bool, Option<RuleRef>) {
     let pod = engine.pod_at(address).unwrap();
     let identity = engine.identity(End::Address(address));
-    let verdict = engine.hairpin_verdict(pod, traffic);
+    let verdict = engine.hairpin_verdict(End::Address(address), traffic);
     let mut rule = None;
     for direction in [Direction::Egress, Direction::Ingress] {
         let set = engine.policy_set(pod, direction).filter(|set| engine.has_cluster_policies(*set));
         let map = set.map_or(PortMap::uniform(Decision::OPEN), |set| engine.hairpin_map(set, identity));
         let decision = map.decide(traffic);
-        if identity == engine.identity(End::Pod(pod)) {
-            // Of a pod with two addresses the engine is asked for both at once.
-            let side = verdict.side(direction);
-            let by = match side.because {
-                Because::Rule(rule) => Some(rule),
-                _ => None,
-            };
-            assert_eq!((side.allowed, by), (decision.allow, decision.rule));
-        }
+        let side = verdict.side(direction);
+        let by = match side.because {
+            Because::Rule(rule) => Some(rule),
+            _ => None,
+        };
+        assert_eq!((side.allowed, by), (decision.allow, decision.rule));
         if !decision.allow {
             return (false, decision.rule);
         }
