@@ -11,7 +11,7 @@
 mod support;
 
 use ringfence_datapath::abi::{
-    Address, EndValue, EndpointWord, Op, PortMapKey, PortMapValue, Prefix, RANGE_EXEMPT, RANGE_PODS,
+    Address, EndValue, EndpointWord, Op, PortMapKey, PortMapValue, Prefix, RANGE_EXEMPT, RANGE_PODS, RuleKey,
 };
 use ringfence_datapath::event::{Direction, Hook, Reason};
 use ringfence_datapath::kernel::{Counters, Kernel};
@@ -234,6 +234,48 @@ fn hooks_ask_only_the_side_that_is_there() {
     check(Hook::Forward, Packet::tcp("10.0.0.254", STRANGER, 80), true, &[]);
     check(Hook::LocalIn, Packet::tcp("10.0.0.254", "10.0.0.254", 80), true, &[]);
     let expected = Counters { allowed: 5, denied: 3, unknown_endpoint: 4, ..Counters::default() };
+    assert_eq!(kernel.counters().unwrap(), expected);
+}
+
+/// Through a Service a pod reaches itself, unless its sets have rows for that.
+#[test]
+fn a_pod_and_itself() {
+    // Pod 5 has identity 7 and other sets for either direction.
+    let (into, out) = (0x80, 0xc0);
+    let mut ops = rows();
+    ops.extend([put_rule(into, 0, 1), put_rule(out, 0, 1), put_address("10.0.0.3", 5)]);
+    ops.push(put_end(5, 7, EndpointWord::isolated(into), EndpointWord::isolated(out)));
+    let Some(mut kernel) = load_with(&ops) else { return };
+    use Direction::{Egress, Ingress};
+    use Reason::{Default, Fragment, Itself, Rule};
+    let check = |kernel: &Kernel, packet: Packet, expected, told: &[(Direction, Reason, Option<u32>)]| {
+        let (verdict, events) = events_of(kernel, Hook::Forward, &packet.bytes());
+        let found: Vec<_> = events.iter().map(|e| (e.direction, e.reason, e.rule)).collect();
+        assert_eq!((verdict, found.as_slice()), (expected, told));
+        assert!(events.iter().all(|e| e.endpoint == Some(5)));
+    };
+    let own = || Packet::tcp("10.0.0.3", "10.0.0.3", 80);
+    let fragment = || own().with_fragment(100);
+    let itself = [(Direction::None, Itself, None)];
+    check(&kernel, own(), true, &itself);
+    check(&kernel, fragment(), true, &itself);
+    // Of another identity, and what is for nobody.
+    kernel.apply(&[put_rule(out | 1, 8, 1), put_rule(out | 1, 0, 1), put_rule(into, 7, 1)]).unwrap();
+    check(&kernel, own(), true, &itself);
+    // Allowed out by rule 2, and nothing said of in.
+    kernel.apply(&[put_rule(out | 1, 7, 2)]).unwrap();
+    check(&kernel, own(), true, &[(Egress, Rule, Some(2)), (Ingress, Itself, None)]);
+    check(&kernel, fragment(), false, &[(Egress, Fragment, None)]);
+    // Denied in.
+    kernel.apply(&[put_rule(into | 1, 7, 1)]).unwrap();
+    check(&kernel, own(), false, &[(Ingress, Default, None)]);
+    kernel.apply(&[Op::DeleteRule { key: RuleKey::hairpin(out, 7) }]).unwrap();
+    check(&kernel, own(), false, &[(Ingress, Default, None)]);
+    // A pod that no policy holds.
+    let open = put_end(5, 7, EndpointWord::OPEN, EndpointWord::OPEN);
+    kernel.apply(&[open]).unwrap();
+    check(&kernel, own(), true, &itself);
+    let expected = Counters { allowed: 5, denied: 2, fragment: 1, ..Counters::default() };
     assert_eq!(kernel.counters().unwrap(), expected);
 }
 
