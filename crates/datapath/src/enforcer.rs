@@ -71,6 +71,11 @@ impl Enforcer {
         Enforcer { view, kernel, planner: None, now: Now::Unknown, rest, names: RuleNames::default(), late }
     }
 
+    /// For a program that was loaded just now, so that its tables are empty and no packet can be reading them.
+    pub fn fresh(kernel: Kernel, view: NodeView) -> Enforcer {
+        Enforcer { planner: Some(Planner::new()), ..Enforcer::new(kernel, view) }
+    }
+
     /// The program.
     pub fn kernel(&self) -> &Kernel {
         &self.kernel
