@@ -119,6 +119,9 @@ pub const PROTOCOLS_WITH_PORTS: [u8; 3] = [6, 17, 132];
 /// The identity of whoever is matched by no peer of any policy.
 pub const IDENTITY_UNMATCHED: u64 = 0;
 
+/// Stands in a policy set's rows for every identity without a row of its own. Nobody has it.
+pub const IDENTITY_ANY: u64 = 1;
+
 /// Set in the number of a port map that has no row for one port: none is looked for.
 pub const PORTMAP_NO_PORTS: u64 = 1 << 63;
 /// Set in the number of a port map that has no row for a protocol or a block of its ports: none is looked for.
@@ -306,7 +309,7 @@ impl EndpointWord {
 pub struct RuleKey {
     /// The policy set, its two low bits clear; bit 0 is set for what holds between the set's own pods and themselves.
     pub set: u64,
-    /// The identity of the other end, or [`IDENTITY_UNMATCHED`], which also stands for identities without a row.
+    /// The identity of the other end, or [`IDENTITY_ANY`], which stands for identities without a row.
     pub identity: u64,
 }
 

@@ -45,7 +45,7 @@ pub struct Image {
     /// The ranges in which an unknown address is denied, and what inside them is exempt.
     pub ranges: BTreeMap<Prefix, u32>,
     /// The port map of a policy set toward an identity. Toward an identity that is not listed the one toward
-    /// [`IDENTITY_UNMATCHED`](crate::abi::IDENTITY_UNMATCHED) holds, which every set has. Where
+    /// [`IDENTITY_ANY`](crate::abi::IDENTITY_ANY) holds, which every set has. Where
     /// cluster-wide policies have a say of how a pod reaches itself that is at [`RuleKey::hairpin`].
     pub rules: BTreeMap<RuleKey, u64>,
     /// The rows of each port map.

@@ -7,8 +7,8 @@ use std::collections::BTreeMap;
 use std::net::IpAddr;
 
 use crate::abi::{
-    Address, EndValue, EndpointWord, IDENTITY_UNMATCHED, Op, PORTMAP_NO_BLOCKS, PORTMAP_NO_PORTS,
-    PROTOCOLS_WITH_PORTS, PortMapKey, PortMapValue, Prefix, RANGE_PODS, RuleKey, SLOTS,
+    Address, EndValue, EndpointWord, IDENTITY_ANY, IDENTITY_UNMATCHED, Op, PORTMAP_NO_BLOCKS,
+    PORTMAP_NO_PORTS, PROTOCOLS_WITH_PORTS, PortMapKey, PortMapValue, Prefix, RANGE_PODS, RuleKey, SLOTS,
 };
 use crate::event::Hook;
 
@@ -173,8 +173,8 @@ impl Tables {
 
     fn decide(&self, word: EndpointWord, identity: u64, packet: &Packet) -> Fate {
         let set = word.set();
-        let named = self.rules.get(&RuleKey { set, identity });
-        let portmap = named.or_else(|| self.rules.get(&RuleKey { set, identity: IDENTITY_UNMATCHED }));
+        let own = self.rules.get(&RuleKey { set, identity });
+        let portmap = own.or_else(|| self.rules.get(&RuleKey { set, identity: IDENTITY_ANY }));
         portmap.map_or(Fate::MissingRow, |portmap| self.look_up_port(*portmap, packet))
     }
 

@@ -6,7 +6,7 @@ use crate::canvas::{Canvas, Painter, Point};
 use crate::cluster::Action;
 use crate::ends::{End, Found, Identity};
 use crate::engine::{Engine, NamedId};
-use crate::matchers::PeerId;
+use crate::matchers::{DistinctPeer, PeerId};
 use crate::model::{NamedPort, RuleRef, Traffic};
 use crate::policies::SetId;
 use crate::portmap::{Decision, PortMap};
@@ -30,6 +30,13 @@ enum NetworkTier {
     Isolates,
     /// Everything may pass: the pod is isolated, but not from itself.
     Exempts,
+}
+
+/// What most other ends are to a policy set.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Usual {
+    set: SetId,
+    peers: Vec<PeerId>,
 }
 
 impl Engine {
@@ -160,12 +167,30 @@ impl Engine {
         self.sets.peers_named(set)
     }
 
-    /// Whether a set treats an identity as it treats [`Identity::NOBODY`]: none of its rules names the one and not the
-    /// other.
-    pub fn is_nobody_to(&self, set: SetId, identity: Identity) -> bool {
-        self.sets.get(set).is_none_or(|set| {
-            (set.direction == Direction::Ingress || identity.named == NamedId(0))
-                && !self.peers_of(identity).any(|peer| self.sets.names_peer(set, peer))
+    /// What most other ends are to a set: held by those of its address peers that hold a whole address family or half of
+    /// one, and matched by none of its other peers. It follows from the set alone.
+    pub fn usual(&self, set: SetId) -> Usual {
+        let is_wide = |peer: &PeerId| matches!(self.matcher(*peer), Some(DistinctPeer::Block(block)) if block.cidr().prefix_len() <= 1);
+        let mut peers: Vec<PeerId> = self.peers_named(set).filter(is_wide).collect();
+        peers.sort_unstable();
+        peers.dedup();
+        Usual { set, peers }
+    }
+
+    /// What is decided between the pods of a policy set and what it usually meets.
+    pub fn usual_map(&self, usual: &Usual) -> PortMap {
+        self.paint(&self.matching_peers(usual.set, || usual.peers.iter().copied(), NamedId(0)))
+    }
+
+    /// Whether an identity is what the set usually meets, as far as its rules can tell.
+    pub fn is_usual(&self, usual: &Usual, identity: Identity) -> bool {
+        self.sets.get(usual.set).is_none_or(|set| {
+            let mut named = self.peers_of(identity).filter(|peer| self.sets.names_peer(set, *peer));
+            let no_names = set.direction == Direction::Ingress || identity.named == NamedId(0);
+            // Peers are few, and each is met once.
+            let met =
+                no_names.then(|| named.try_fold(0, |met, p| usual.peers.contains(&p).then_some(met + 1)));
+            met.flatten() == Some(usual.peers.len())
         })
     }
 

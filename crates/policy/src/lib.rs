@@ -12,7 +12,7 @@ pub mod addresses;
 mod canvas;
 pub mod change;
 pub mod cluster;
-mod decide;
+pub mod decide;
 pub mod ends;
 pub mod engine;
 mod index;
@@ -34,6 +34,7 @@ pub use cluster::{
     Action, ClusterMatch, ClusterPeer, ClusterPolicy, ClusterPolicyKind, ClusterPolicyName, ClusterRule,
     ClusterTier, DomainPattern, InForce, PodsAcross,
 };
+pub use decide::Usual;
 pub use ends::{End, Identity};
 pub use engine::Engine;
 pub use matchers::{DistinctPeer, PeerId};

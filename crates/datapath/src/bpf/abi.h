@@ -65,6 +65,9 @@ struct rule_key {
 };
 _Static_assert(sizeof(struct rule_key) == 16, "rule_key");
 
+/* Stands in a policy set's rows for every identity without a row of its own. */
+#define IDENTITY_ANY 1
+
 /* For a pod of the set that reaches itself, with the identity that it has. Without a row it does. */
 #define SET_HAIRPIN 1ULL
 

@@ -109,15 +109,15 @@ static __always_inline __u64 look_up_identity(const struct party *party, __u32 s
 	return identities ? READ_ONCE(identities->slot[slot & 1]) : 0;
 }
 
-/* The port map between a policy set and an identity; identity 0 stands for those without a row. */
+/* The port map between a policy set and an identity; IDENTITY_ANY stands for those without a row. */
 static __always_inline __u64 *look_up_rule(__u64 set, __u64 identity)
 {
 	struct rule_key key = { .set = set, .identity = identity };
 	__u64 *portmap = bpf_map_lookup_elem(&rules, &key);
 
-	if (portmap || !identity)
+	if (portmap)
 		return portmap;
-	key.identity = 0;
+	key.identity = IDENTITY_ANY;
 	return bpf_map_lookup_elem(&rules, &key);
 }
 

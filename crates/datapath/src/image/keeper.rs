@@ -12,10 +12,10 @@ use std::collections::BTreeMap;
 use std::net::IpAddr;
 
 use ipnet::IpNet;
-use ringfence_policy::{Decision, Delta, Direction, End, Engine, Identity, PortMap, SetId};
+use ringfence_policy::{Decision, Delta, Direction, End, Engine, Identity, PortMap, SetId, Usual};
 use rustc_hash::FxHashMap;
 
-use crate::abi::{Address, IDENTITY_UNMATCHED, Prefix, RANGE_EXEMPT, RANGE_PODS, RuleKey};
+use crate::abi::{Address, IDENTITY_ANY, IDENTITY_UNMATCHED, Prefix, RANGE_EXEMPT, RANGE_PODS, RuleKey};
 use crate::image::changes::ImageChanges;
 use crate::image::holders::Holders;
 use crate::image::portmaps::{PortMaps, Writer};
@@ -235,6 +235,10 @@ impl ImageKeeper {
             self.remove_set(number);
         }
         let stayed: BTreeMap<SetId, u64> = self.sets.iter().map(|(set, number)| (*set, number)).collect();
+        let usual: Vec<(SetId, u64, Usual)> = match identities.new.is_empty() {
+            true => Vec::new(),
+            false => stayed.iter().map(|(set, number)| (*set, *number, engine.usual(*set))).collect(),
+        };
         for (_, number) in identities.gone {
             for set in stayed.values() {
                 self.remove_rule(RuleKey { set: *set, identity: number });
@@ -244,8 +248,8 @@ impl ImageKeeper {
         for identity in &identities.new {
             let number = self.namer.identity(engine, *identity);
             self.identities.set(identity, number);
-            for (set, set_number) in &stayed {
-                self.add_rule(engine, (*set, *set_number), (*identity, number));
+            for (set, set_number, usual) in &usual {
+                self.add_rule(engine, (*set, *set_number), usual, (*identity, number));
             }
         }
         for set in &sets.new {
@@ -265,12 +269,14 @@ impl ImageKeeper {
     fn add_set(&mut self, engine: &Engine, set: SetId) {
         let number = self.namer.set(engine, set);
         self.sets.set(&set, number);
-        let portmap = self.portmap(engine, engine.port_map(set, Identity::NOBODY));
-        self.put_rule(RuleKey { set: number, identity: IDENTITY_UNMATCHED }, portmap);
+        let usual = engine.usual(set);
+        let portmap = self.portmap(engine, engine.usual_map(&usual));
+        self.put_rule(RuleKey { set: number, identity: IDENTITY_ANY }, portmap);
+        let nobody = (Identity::NOBODY, IDENTITY_UNMATCHED);
         let mut identities: Vec<(Identity, u64)> = self.identities.iter().map(|(i, n)| (*i, n)).collect();
         identities.sort_unstable();
-        for identity in identities {
-            self.add_rule(engine, (set, number), identity);
+        for identity in identities.into_iter().chain([nobody]) {
+            self.add_rule(engine, (set, number), &usual, identity);
         }
     }
 
@@ -284,18 +290,19 @@ impl ImageKeeper {
         self.namer.forget(Space::Set, number);
     }
 
-    /// The port map toward an identity, unless it is the one toward nobody.
+    /// The port map toward an identity, unless it is the one toward what the set usually meets.
     fn add_rule(
         &mut self,
         engine: &Engine,
         (set, set_number): (SetId, u64),
+        usual: &Usual,
         (identity, number): (Identity, u64),
     ) {
-        if engine.is_nobody_to(set, identity) {
+        if engine.is_usual(usual, identity) {
             return;
         }
         let portmap = self.portmap(engine, engine.port_map(set, identity));
-        let default = RuleKey { set: set_number, identity: IDENTITY_UNMATCHED };
+        let default = RuleKey { set: set_number, identity: IDENTITY_ANY };
         if self.image.rules.get(&default) != Some(&portmap) {
             self.put_rule(RuleKey { set: set_number, identity: number }, portmap);
         }
