@@ -64,7 +64,7 @@ pub(crate) const LAB_CHILD: &str = "lab-child";
 #[derive(Debug, Args)]
 #[command(after_help = MAP_EXAMPLES)]
 pub(crate) struct MapArgs {
-    /// Manifests: a file, a folder with all that is in it, or - for standard input
+    /// Manifests: a file, a folder with all that is in it, or - for standard input. None: the cluster of the kubeconfig
     #[arg(value_name = "PATH")]
     pub(crate) paths: Vec<PathBuf>,
 
@@ -98,7 +98,7 @@ pub(crate) struct ExplainArgs {
     #[arg(value_name = "TO[:PORT[/PROTO]]")]
     pub(crate) to: String,
 
-    /// Manifests: a file, a folder with all that is in it, or - for standard input
+    /// Manifests: a file, a folder with all that is in it, or - for standard input. None: the cluster of the kubeconfig
     #[arg(value_name = "PATH")]
     pub(crate) paths: Vec<PathBuf>,
 
@@ -180,6 +180,14 @@ pub(crate) struct InputArgs {
     /// Go on without what cannot be read, after reporting it
     #[arg(long)]
     pub(crate) skip_invalid: bool,
+
+    /// Where no PATH is given: the kubeconfig that says where the cluster is [default: as kubectl]
+    #[arg(long, value_name = "FILE")]
+    pub(crate) kubeconfig: Option<PathBuf>,
+
+    /// Where no PATH is given: the context in the kubeconfig [default: the current one]
+    #[arg(long, value_name = "NAME")]
+    pub(crate) context: Option<String>,
 
     /// Where pods live, so that ipBlocks can match them; may be given several times
     #[arg(long = "pod-cidr", value_name = "CIDR")]

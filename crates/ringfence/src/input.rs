@@ -1,4 +1,4 @@
-//! From paths to an engine: read, report what is wrong, compile.
+//! From paths, or a cluster, to an engine: read, report what is wrong, compile.
 
 use std::collections::{BTreeMap, BTreeSet};
 use std::io::stdin;
@@ -9,6 +9,7 @@ use ringfence_k8s::{Inventory, Level, Manifest, ReadOptions, Reader, Sources};
 use ringfence_policy::{Engine, ResolvedName};
 
 use crate::cli::InputArgs;
+use crate::cluster;
 use crate::complaint::Complaint;
 use crate::diagnostics;
 use crate::files;
@@ -55,29 +56,30 @@ fn read_keeping(
     terminal: &Terminal,
     keep_manifests: bool,
 ) -> anyhow::Result<Input> {
-    if paths.is_empty() {
-        return Err(Complaint::new(
-            "no manifests are named, and this version does not read from a cluster yet",
-        )
-        .help("name files or folders, or - for standard input")
-        .help("for what runs: kubectl get ns,pods,svc,netpol -A -o yaml | ringfence ... -")
-        .into());
-    }
-    let files = files::read(paths, &mut stdin().lock());
-    for problem in &files.problems {
-        let complaint = Complaint::new(format!("{}: {}", problem.path, problem.message)).help(&problem.help);
-        terminal.complain(&complaint.into());
-    }
     let options = ReadOptions { default_namespace: args.default_namespace().to_owned(), keep_manifests };
     let mut reader = Reader::new(options);
-    for (name, bytes) in files.contents {
-        reader.bytes(name, bytes);
+    let mut problems = 0;
+    if paths.is_empty() {
+        for list in cluster::read(args, terminal)? {
+            reader.node(&list);
+        }
+    } else {
+        let files = files::read(paths, &mut stdin().lock());
+        for problem in &files.problems {
+            let complaint =
+                Complaint::new(format!("{}: {}", problem.path, problem.message)).help(&problem.help);
+            terminal.complain(&complaint.into());
+        }
+        problems = files.problems.len();
+        for (name, bytes) in files.contents {
+            reader.bytes(name, bytes);
+        }
     }
     let reading = reader.finish();
     for finding in &reading.findings {
         terminal.aside(&diagnostics::finding(finding, &reading.sources, terminal.colors_errors()));
     }
-    let errors = reading.findings.iter().filter(|f| f.level == Level::Error).count() + files.problems.len();
+    let errors = reading.findings.iter().filter(|f| f.level == Level::Error).count() + problems;
     if errors > 0 && !args.skip_invalid {
         let what = if errors == 1 { "1 error".to_owned() } else { format!("{errors} errors") };
         return Err(Complaint::new(format!(

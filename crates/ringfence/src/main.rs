@@ -4,6 +4,7 @@
 //! typed, `input` what is read, `terminal` what is written.
 
 mod cli;
+mod cluster;
 mod complaint;
 mod diagnostics;
 mod ends;

@@ -1,7 +1,7 @@
 //! A policy's manifest as JSON, patched and read again.
 
 use ringfence_k8s::{Level, Manifest, Node, ReadOptions, Value as NodeValue, read};
-use ringfence_policy::{Policy, PolicyKey};
+use ringfence_policy::{ClusterPolicyKind, Policy, PolicyKey};
 use serde_json::{Map, Number, Value};
 
 /// The manifest that a policy was read from.
@@ -15,8 +15,27 @@ pub(super) fn find<'m>(manifests: &'m [Manifest], key: &PolicyKey) -> Option<&'m
     matching.find(|m| (m.kind.as_str(), m.namespace.as_str(), m.name.as_str()) == (kind, namespace, name))
 }
 
+/// A policy's manifest as JSON. In a list of one kind its items do not say which; here it does.
+pub(super) fn document(manifest: &Manifest, key: &PolicyKey) -> Value {
+    let mut document = to_json(&manifest.node);
+    let version = match key {
+        PolicyKey::Network(_) => "networking.k8s.io/v1",
+        PolicyKey::Cluster(name) => match name.kind {
+            ClusterPolicyKind::ClusterNetworkPolicy => "policy.networking.k8s.io/v1alpha2",
+            ClusterPolicyKind::AdminNetworkPolicy | ClusterPolicyKind::BaselineAdminNetworkPolicy => {
+                "policy.networking.k8s.io/v1alpha1"
+            }
+        },
+    };
+    if let Value::Object(fields) = &mut document {
+        fields.entry("apiVersion").or_insert_with(|| version.into());
+        fields.entry("kind").or_insert_with(|| manifest.kind.as_str().into());
+    }
+    document
+}
+
 /// A manifest as JSON. Without a value for what JSON cannot say, such as a number that is none.
-pub(super) fn to_json(node: &Node) -> Value {
+fn to_json(node: &Node) -> Value {
     match &node.value {
         NodeValue::Null => Value::Null,
         NodeValue::Bool(value) => Value::Bool(*value),

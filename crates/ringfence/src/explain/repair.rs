@@ -83,7 +83,7 @@ fn step(
     candidates(engine, side, &denial.case, direction).into_iter().find_map(|(id, proposal)| {
         let key = engine.policy(id)?.key();
         let written = manifest::find(from.list, &key)?;
-        let mut document = manifest::to_json(&written.node);
+        let mut document = manifest::document(written, &key);
         let before = patches.iter().filter(|p| p.policy == key).flat_map(|p| &p.operations);
         before.for_each(|operation| {
             apply(&mut document, operation);

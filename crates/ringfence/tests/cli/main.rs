@@ -7,6 +7,7 @@
     reason = "these are tests, also outside of their #[test] functions"
 )]
 
+mod cluster;
 mod explain;
 mod input;
 mod lab;
@@ -53,6 +54,9 @@ fn run_in(folder: &Path, arguments: &str, stdin: &str) -> Run {
     let mut child = Command::new(env!("CARGO_BIN_EXE_ringfence"))
         .args(arguments.split_whitespace())
         .current_dir(folder)
+        // Whoever runs the tests may have a cluster.
+        .env("KUBECONFIG", "no-such-kubeconfig")
+        .env_remove("KUBERNETES_SERVICE_HOST")
         .stdin(Stdio::piped())
         .stdout(Stdio::piped())
         .stderr(Stdio::piped())

@@ -1,0 +1,14 @@
+//! A cluster's objects through its API server, as the trees that [`ringfence_k8s`] reads.
+//!
+//! [`read`] lists everything that decides who may talk to whom, once. Nothing is lowered here and nothing decided: a
+//! list from an API server goes the way of a manifest. What a cluster does not have is left out; what may not be read is
+//! an error where answers would be wrong without it, and else told.
+
+mod error;
+mod resource;
+mod snapshot;
+mod tree;
+
+pub use error::Error;
+pub use resource::{Need, RESOURCES, Resource};
+pub use snapshot::{Access, Snapshot, read};
