@@ -83,7 +83,8 @@ where
 pub struct Reader {
     options: ReadOptions,
     reading: Reading,
-    /// Where each object is in the inventory, by kind, namespace and name, and where its name is written.
+    /// Where each object is in the inventory, by kind, namespace and name, and where its name is written; of a generated
+    /// name, how often it was met.
     seen: HashMap<Key, (usize, Option<Span>)>,
     /// Where the priority of each cluster-wide policy of the inventory is written.
     priorities: Vec<Option<Span>>,

@@ -19,13 +19,15 @@ pub(crate) struct Store<'r> {
     pub(crate) inventory: &'r mut Inventory,
     pub(crate) passed_over: &'r mut BTreeMap<String, usize>,
     pub(crate) manifests: Option<&'r mut Vec<Manifest>>,
+    /// By name, the place in the inventory and where the name is written; of a generated one, how often it was met.
     pub(crate) seen: &'r mut HashMap<Key, (usize, Option<Span>)>,
     /// Where the priority of each cluster-wide policy of the inventory is written.
     pub(crate) priorities: &'r mut Vec<Option<Span>>,
 }
 
 impl Store<'_> {
-    pub(crate) fn keep(&mut self, context: &mut Context<'_>, lowered: Lowered, node: &Node) {
+    pub(crate) fn keep(&mut self, context: &mut Context<'_>, mut lowered: Lowered, node: &Node) {
+        self.complete_name(&mut lowered);
         let (kind, meta) = match &lowered {
             Lowered::PassedOver(kind) => {
                 *self.passed_over.entry(kind.clone()).or_default() += 1;
@@ -73,6 +75,35 @@ impl Store<'_> {
     }
 }
 
+impl Store<'_> {
+    /// The server completes a generated name. Of policies that would have one the second and later get a number in
+    /// brackets, which no name can have: policies are told apart by their names, and each is in force.
+    fn complete_name(&mut self, lowered: &mut Lowered) {
+        let (kind, name, meta) = match lowered {
+            Lowered::Policy(policy, meta) => ("NetworkPolicy", &mut policy.name.name, meta),
+            Lowered::ClusterPolicy(policy, meta, _) => {
+                (policy.name.kind.as_str(), &mut policy.name.name, meta)
+            }
+            _ => return,
+        };
+        if !is_generated(&meta.name) {
+            return;
+        }
+        let key = (kind.to_owned(), meta.namespace.clone(), meta.name.clone());
+        let (count, _) = self.seen.entry(key).or_insert((0, None));
+        *count += 1;
+        if *count > 1 {
+            *name = format!("{}({count})", meta.name);
+            meta.name.clone_from(name);
+        }
+    }
+}
+
+/// Whether a name is one that the server completes, so that two objects that have it do not meet.
+fn is_generated(name: &str) -> bool {
+    name.ends_with('-')
+}
+
 /// Where one object goes.
 struct Place<'r> {
     seen: &'r mut HashMap<Key, (usize, Option<Span>)>,
@@ -84,8 +115,7 @@ impl Place<'_> {
     /// Puts the object where an earlier one of this name is, as a server would, and says so. Gives its place.
     fn put<T: Alike>(&mut self, context: &mut Context<'_>, list: &mut Vec<T>, object: T) -> usize {
         let end = list.len();
-        // The server completes a generated name, so that two such objects do not meet.
-        if self.key.2.ends_with('-') {
+        if is_generated(&self.key.2) {
             list.push(object);
             return end;
         }

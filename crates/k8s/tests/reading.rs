@@ -498,6 +498,22 @@ fn json_documents() {
 }
 
 #[test]
+fn policies_with_one_generated_name_are_all_kept() {
+    let policy = with_spec("  podSelector: {}\n").replace("name: p,", "generateName: p-,");
+    let cluster = "apiVersion: policy.networking.k8s.io/v1alpha2\nkind: ClusterNetworkPolicy\nmetadata: {generateName: p-}\nspec: {tier: Admin, priority: 1, subject: {namespaces: {}}}\n";
+    let other = policy.replace("namespace: ns", "namespace: other");
+    let text = [policy.as_str(), cluster, &policy, &other, cluster, &policy].join("---\n");
+    let options = ReadOptions { keep_manifests: true, ..ReadOptions::default() };
+    let reading = read([("f", text.as_str())], &options);
+    let names: Vec<String> = reading.inventory.all_policies().iter().map(|p| p.key().to_string()).collect();
+    let cluster = ["ClusterNetworkPolicy/p-", "ClusterNetworkPolicy/p-(2)"];
+    assert_eq!(names, [&["ns/p-", "ns/p-(2)", "other/p-", "ns/p-(3)"][..], &cluster].concat());
+    let of_manifests: Vec<&str> = reading.manifests.iter().map(|m| m.name.as_str()).collect();
+    assert_eq!(of_manifests, ["p-", "p-", "p-(2)", "p-", "p-(2)", "p-(3)"]);
+    assert_eq!(found(&reading), ["27:31 warning equal-priority"]);
+}
+
+#[test]
 fn the_same_object_twice_and_alike_loses_nothing() {
     let one = with_spec("  podSelector: {}\n  ingress: [{}]\n");
     let reading = reading(&format!("{one}---\n{one}"));

@@ -3,6 +3,8 @@
 //! A number that becomes free is given out again, so that nothing grows with time, but not before the next update: who
 //! is told of an update can rely on each number meaning one thing before and after it.
 
+use std::cmp::Reverse;
+use std::collections::BinaryHeap;
 use std::hash::Hash;
 use std::sync::Arc;
 
@@ -17,26 +19,25 @@ pub(crate) fn number(place: usize) -> u32 {
 #[derive(Debug, Clone)]
 pub(crate) struct Slots<T> {
     entries: Vec<Option<T>>,
-    free: Vec<u32>,
+    /// The lowest first, so that a cluster that shrinks and grows keeps its numbers dense.
+    free: BinaryHeap<Reverse<u32>>,
     retired: Vec<u32>,
 }
 
 impl<T> Default for Slots<T> {
     fn default() -> Self {
-        Slots { entries: Vec::new(), free: Vec::new(), retired: Vec::new() }
+        Slots { entries: Vec::new(), free: BinaryHeap::new(), retired: Vec::new() }
     }
 }
 
 impl<T> Slots<T> {
     /// Numbers freed by earlier updates can be given out again.
     pub(crate) fn begin_update(&mut self) {
-        self.free.append(&mut self.retired);
-        // The lowest first, so that a cluster that shrinks and grows keeps its numbers dense.
-        self.free.sort_unstable_by(|a, b| b.cmp(a));
+        self.free.extend(self.retired.drain(..).map(Reverse));
     }
 
     pub(crate) fn insert(&mut self, value: T) -> u32 {
-        if let Some(id) = self.free.pop()
+        if let Some(Reverse(id)) = self.free.pop()
             && let Some(entry) = self.entries.get_mut(id as usize)
         {
             *entry = Some(value);

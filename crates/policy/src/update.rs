@@ -91,12 +91,21 @@ impl<'e> Update<'e> {
             Change::AddPod(pod) => {
                 let id = PodId(self.engine.pods.insert(pod.clone()));
                 self.added.push(id);
+                self.own_all(&pod.addresses, id);
                 self.place_pod(id, &pod);
             }
             Change::SetPod(id, pod) => match self.engine.pods.get(id.0) {
                 Some(before) if *before != pod => {
                     let before = before.clone();
-                    self.unplace_pod(id, &before);
+                    if before.addresses == pod.addresses {
+                        // It does not become their latest owner: of two pods with one address, the other may have come
+                        // since.
+                        self.addresses.extend(&pod.addresses);
+                    } else {
+                        self.disown_all(&before.addresses, id);
+                        self.own_all(&pod.addresses, id);
+                    }
+                    self.unplace_pod(id);
                     if let Some(slot) = self.engine.pods.get_mut(id.0) {
                         *slot = pod.clone();
                     }
@@ -106,7 +115,8 @@ impl<'e> Update<'e> {
             },
             Change::RemovePod(id) => {
                 if let Some(before) = self.engine.pods.remove(id.0) {
-                    self.unplace_pod(id, &before);
+                    self.disown_all(&before.addresses, id);
+                    self.unplace_pod(id);
                 }
             }
             Change::SetNamespace(namespace) => {

@@ -43,16 +43,10 @@ impl Update<'_> {
         if let Some(slot) = engine.places.get_mut(place) {
             *slot = Place { group: group.map(|(g, _)| g), class: ClassId::NONE, node };
         }
-        for address in &pod.addresses {
-            self.own(*address, Owner::Pod(id));
-        }
         self.dirty_pods.insert(id);
     }
 
-    pub(super) fn unplace_pod(&mut self, id: PodId, pod: &Pod) {
-        for address in &pod.addresses {
-            self.disown(*address, Owner::Pod(id));
-        }
+    pub(super) fn unplace_pod(&mut self, id: PodId) {
         let engine = &mut *self.engine;
         let Some(slot) = engine.places.get_mut(id.0 as usize) else { return };
         let place = std::mem::replace(slot, Place::NOWHERE);
@@ -81,8 +75,16 @@ impl Update<'_> {
         }
     }
 
+    pub(super) fn own_all(&mut self, addresses: &[IpAddr], pod: PodId) {
+        addresses.iter().for_each(|address| self.own(*address, Owner::Pod(pod)));
+    }
+
+    pub(super) fn disown_all(&mut self, addresses: &[IpAddr], pod: PodId) {
+        addresses.iter().for_each(|address| self.disown(*address, Owner::Pod(pod)));
+    }
+
     /// An address has an owner more. A node's address is the node's whoever else has it; else the latest owns it.
-    pub(super) fn own(&mut self, address: IpAddr, owner: Owner) {
+    fn own(&mut self, address: IpAddr, owner: Owner) {
         self.addresses.insert(address);
         let engine = &mut *self.engine;
         let Some(before) = engine.owners.get(&address).copied() else {
@@ -99,7 +101,7 @@ impl Update<'_> {
         }
     }
 
-    pub(super) fn disown(&mut self, address: IpAddr, owner: Owner) {
+    fn disown(&mut self, address: IpAddr, owner: Owner) {
         self.addresses.insert(address);
         let engine = &mut *self.engine;
         if engine.owners.get(&address) == Some(&owner) {

@@ -140,8 +140,9 @@ impl<'q> Answer<'q> {
         let (from, to) = (case.from.end, case.to.end);
         match case.traffic {
             Some(traffic) => {
-                let verdict = match case.is_hairpin() {
-                    true => engine.hairpin_verdict(to, traffic),
+                let verdict = match case.is_hairpin(engine) {
+                    // Of the two ends it is this one that may be a single address.
+                    true => engine.hairpin_verdict(from, traffic),
                     false => engine.verdict(from, to, traffic),
                 };
                 let side = |side: ringfence_policy::Side, subject, direction| Side {

@@ -18,6 +18,16 @@ pub(super) struct Party {
     pub(super) pods: Vec<PodId>,
 }
 
+impl Party {
+    /// The pod that it is, by its address too.
+    pub(super) fn pod(&self, engine: &Engine) -> Option<PodId> {
+        match self.end {
+            ringfence_policy::End::Pod(pod) => Some(pod),
+            ringfence_policy::End::Address(address) => engine.pod_at(address),
+        }
+    }
+}
+
 /// Picks pods for the two ends of a case, two different ones wherever there are two.
 pub(super) struct Pairing<'e> {
     engine: &'e Engine,
@@ -30,13 +40,21 @@ impl<'e> Pairing<'e> {
         Pairing { engine, made: None, twins: Vec::new() }
     }
 
-    pub(super) fn pair(&mut self, from: Party, mut to: Party) -> (Party, Party) {
-        if let (Some(source), Some(destination)) = (from.pods.first(), to.pods.first())
+    pub(super) fn pair(&mut self, mut from: Party, mut to: Party) -> (Party, Party) {
+        let pods = (from.pod(self.engine), to.pod(self.engine));
+        if let (Some(source), Some(destination)) = pods
             && source == destination
         {
-            let other = to.pods.iter().find(|p| *p != source).copied().or_else(|| self.twin(*source));
-            if let Some(other) = other {
+            let other = |party: &Party| party.pods.iter().find(|p| **p != source).copied();
+            if let Some(other) = other(&to) {
                 to.end = ringfence_policy::End::Pod(other);
+            } else if let Some(other) = other(&from) {
+                from.end = ringfence_policy::End::Pod(other);
+            } else if !from.pods.is_empty()
+                && !to.pods.is_empty()
+                && let Some(twin) = self.twin(source)
+            {
+                to.end = ringfence_policy::End::Pod(twin);
             }
         }
         (from, to)

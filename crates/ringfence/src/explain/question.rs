@@ -133,8 +133,9 @@ impl<'i> Question<'i> {
 
 impl Case<'_> {
     /// Whether a pod reaches itself through a Service, so that its packets leave it and come back.
-    pub(super) fn is_hairpin(&self) -> bool {
-        self.service_port.is_some() && self.from.end == self.to.end
+    pub(super) fn is_hairpin(&self, engine: &Engine) -> bool {
+        let (from, to) = (self.from.pod(engine), self.to.pod(engine));
+        self.service_port.is_some() && from.is_some() && from == to
     }
 
     /// Whether neither end is an address.

@@ -253,6 +253,46 @@ fn replicas_of_one_workload_are_different_pods() {
     check("api api:9", 0, "allowed: shop/api may connect to shop/api on TCP 9");
 }
 
+/// Pods of one workload with the policy that keeps them apart, and the Service that leads to them.
+fn a_workload_with_addresses(pods: &[&str]) -> String {
+    let mut text = String::from(
+        "{apiVersion: v1, kind: Service, metadata: {name: web}, spec: {selector: {app: web}, ports: [{port: 80}]}}\n\
+         ---\n{apiVersion: policy.networking.k8s.io/v1alpha2, kind: ClusterNetworkPolicy, metadata: {name: apart}, \
+         spec: {tier: Admin, priority: 1, subject: {namespaces: {}}, \
+         ingress: [{action: Deny, from: [{namespaces: {}}]}]}}\n",
+    );
+    for (number, address) in pods.iter().enumerate() {
+        text += &format!(
+            "---\n{{apiVersion: v1, kind: Pod, metadata: {{name: web-{number}, labels: {{app: web}}, ownerReferences: \
+             [{{controller: true, kind: StatefulSet, name: web}}]}}, spec: {{containers: [{{name: c, image: c}}]}}, \
+             status: {{podIP: {address}}}}}\n"
+        );
+    }
+    text
+}
+
+#[test]
+fn a_pod_that_is_named_by_its_address() {
+    let one = a_workload_with_addresses(&["10.0.0.1"]);
+    let check = |text: &str, question: &str, status: i32| {
+        assert_eq!(run_with(&format!("explain {question} -"), text).status, status, "{question}");
+    };
+    check(&one, "web web:80", 0);
+    check(&one, "10.0.0.1 web:80", 0);
+    // Through a Service its packets leave it and come back.
+    check(&one, "statefulset/web svc/web:80", 1);
+    check(&one, "10.0.0.1 svc/web:80", 1);
+    // There is another pod that it can mean.
+    let two = a_workload_with_addresses(&["10.0.0.1", "10.0.0.2"]);
+    check(&two, "statefulset/web statefulset/web:80", 1);
+    for address in ["10.0.0.1", "10.0.0.2"] {
+        check(&two, &format!("{address} statefulset/web:80"), 1);
+        check(&two, &format!("{address} svc/web:80"), 1);
+        check(&two, &format!("statefulset/web {address}:80"), 1);
+        check(&two, &format!("{address} {address}:80"), 0);
+    }
+}
+
 #[test]
 fn pods_of_one_workload_that_fare_differently() {
     let run = run("explain external a/web:81 canary.yaml");

@@ -3,6 +3,8 @@
 
 #![allow(clippy::panic, clippy::indexing_slicing, reason = "a test")]
 
+mod unruly;
+
 use std::collections::BTreeMap;
 use std::net::IpAddr;
 
