@@ -5,7 +5,7 @@ use std::io::stdin;
 use std::net::IpAddr;
 use std::path::PathBuf;
 
-use ringfence_k8s::{Inventory, Level, Manifest, ReadOptions, Reader, Sources};
+use ringfence_k8s::{Inventory, Level, Manifest, ReadOptions, Reader, Reading, Sources};
 use ringfence_policy::{Engine, ResolvedName};
 
 use crate::cli::InputArgs;
@@ -55,6 +55,41 @@ fn read_keeping(
     terminal: &Terminal,
     keep_manifests: bool,
 ) -> anyhow::Result<Input> {
+    let Gathered { reading, problems } = gather(paths, args, terminal, keep_manifests)?;
+    for finding in &reading.findings {
+        terminal.aside(&diagnostics::finding(finding, &reading.sources, terminal.colors_errors()));
+    }
+    let errors = reading.findings.iter().filter(|f| f.level == Level::Error).count() + problems;
+    if errors > 0 && !args.skip_invalid {
+        return Err(unreadable(errors).into());
+    }
+    Ok(Input {
+        engine: engine(&reading.inventory, args),
+        inventory: reading.inventory,
+        sources: reading.sources,
+        manifests: reading.manifests,
+    })
+}
+
+/// What was read, with its findings not reported yet.
+#[derive(Debug)]
+pub(crate) struct Gathered {
+    pub(crate) reading: Reading,
+    /// How many files or folders could not be read; these are reported.
+    pub(crate) problems: usize,
+}
+
+/// Reads all paths, and reports those that cannot be read on standard error.
+///
+/// # Errors
+///
+/// If no path is given.
+pub(crate) fn gather(
+    paths: &[PathBuf],
+    args: &InputArgs,
+    terminal: &Terminal,
+    keep_manifests: bool,
+) -> anyhow::Result<Gathered> {
     if paths.is_empty() {
         return Err(Complaint::new(
             "no manifests are named, and this version does not read from a cluster yet",
@@ -73,28 +108,22 @@ fn read_keeping(
     for (name, bytes) in files.contents {
         reader.bytes(name, bytes);
     }
-    let reading = reader.finish();
-    for finding in &reading.findings {
-        terminal.aside(&diagnostics::finding(finding, &reading.sources, terminal.colors_errors()));
-    }
-    let errors = reading.findings.iter().filter(|f| f.level == Level::Error).count() + files.problems.len();
-    if errors > 0 && !args.skip_invalid {
-        let what = if errors == 1 { "1 error".to_owned() } else { format!("{errors} errors") };
-        return Err(Complaint::new(format!(
-            "{what} in the input: no answer, it would leave out what could not be read"
-        ))
+    Ok(Gathered { reading: reader.finish(), problems: files.problems.len() })
+}
+
+/// Why there is no answer where some of the input could not be read.
+pub(crate) fn unreadable(errors: usize) -> Complaint {
+    let what = if errors == 1 { "1 error".to_owned() } else { format!("{errors} errors") };
+    Complaint::new(format!("{what} in the input: no answer, it would leave out what could not be read"))
         .help("--skip-invalid answers without what could not be read")
-        .into());
-    }
-    let mut world = reading.inventory.world();
+}
+
+/// The engine of an inventory, with what the arguments say beside it.
+pub(crate) fn engine(inventory: &Inventory, args: &InputArgs) -> Engine {
+    let mut world = inventory.world();
     world.pod_cidrs.clone_from(&args.pod_cidrs);
     world.names = merged(&args.names);
-    Ok(Input {
-        engine: Engine::new(world),
-        inventory: reading.inventory,
-        sources: reading.sources,
-        manifests: reading.manifests,
-    })
+    Engine::new(world)
 }
 
 /// Each name once, with all addresses that were given for it.
