@@ -1,11 +1,13 @@
 //! What every rule looks at: the inventory, the engine, and the text with its places.
 
 use std::cell::RefCell;
-use std::collections::{BTreeMap, HashMap};
+use std::collections::{BTreeMap, BTreeSet, HashMap};
 use std::rc::Rc;
 
 use ringfence_k8s::{Inventory, Manifest, Node, Place, Reading, Service, Sources, Span, Workload};
-use ringfence_policy::{Engine, Labels, NamespaceScope, Peer, Pod, PodId};
+use ringfence_policy::{
+    Direction, Engine, Labels, NamespaceScope, Peer, Peers, Pod, PodId, Policy, PolicyId, PolicyName, Rule,
+};
 
 use crate::view::{ClusterView, PolicyView};
 
@@ -30,6 +32,9 @@ pub struct Context<'a> {
     by_namespace: BTreeMap<String, Vec<usize>>,
     manifests: HashMap<(&'a str, &'a str, &'a str), &'a Node>,
     peers: RefCell<HashMap<(String, Peer), Rc<[usize]>>>,
+    /// The Services before each pod.
+    fronts: Vec<Vec<usize>>,
+    by_name: HashMap<&'a PolicyName, usize>,
 }
 
 /// A pod, or pods of one workload, and what it is made from.
@@ -79,7 +84,17 @@ impl<'a> Context<'a> {
             by_namespace,
             manifests,
             peers: RefCell::default(),
+            fronts: Vec::new(),
+            by_name: inventory.policies.iter().enumerate().map(|(place, p)| (&p.name, place)).collect(),
         };
+        context.fronts = vec![Vec::new(); context.pods.len()];
+        for (place, service) in inventory.services.iter().enumerate() {
+            for pod in context.behind(service) {
+                if let Some(fronts) = context.fronts.get_mut(pod) {
+                    fronts.push(place);
+                }
+            }
+        }
         let policies = inventory.policies.iter().map(|policy| {
             let (host_subjects, subjects) = context
                 .pods_of(&policy.name.namespace)
@@ -101,6 +116,14 @@ impl<'a> Context<'a> {
 
     pub(crate) fn pod(&self, place: usize) -> Option<&PodView<'a>> {
         self.pods.get(place)
+    }
+
+    /// The NetworkPolicy of a number, beside its text.
+    pub(crate) fn view_of(&self, id: PolicyId) -> Option<&PolicyView<'a>> {
+        match self.engine.policy(id)? {
+            Policy::Network(policy) => self.policies.get(*self.by_name.get(&policy.name)?),
+            Policy::Cluster(_) => None,
+        }
     }
 
     /// The pods of a namespace, those on their node's network too.
@@ -162,11 +185,40 @@ impl<'a> Context<'a> {
         self.manifest(&workload.kind, &workload.namespace, &workload.name)
     }
 
+    /// The `spec` of a workload's pods as it is written.
+    pub(crate) fn pod_spec(&self, workload: &Workload) -> Option<&'a Node> {
+        let spec = self.workload_manifest(workload)?.get("spec")?;
+        match workload.kind.as_str() {
+            "Pod" => Some(spec),
+            "CronJob" => spec.get("jobTemplate")?.get("spec")?.get("template")?.get("spec"),
+            _ => spec.get("template")?.get("spec"),
+        }
+    }
+
     pub(crate) fn place(&self, span: Option<Span>) -> Option<Place> {
         span.and_then(|s| self.sources.place(s))
     }
 
-    /// The labels of the pods that a Service selects, if it selects any by itself.
+    /// The Services before a pod.
+    pub(crate) fn fronts(&self, pod: usize) -> impl Iterator<Item = &'a Service> {
+        let services = self.fronts.get(pod).map_or(&[][..], Vec::as_slice);
+        services.iter().filter_map(|s| self.inventory.services.get(*s))
+    }
+
+    /// The pods that receive what a rule is about, as far as selectors name them.
+    pub(crate) fn receivers(&self, view: &PolicyView<'_>, direction: Direction, rule: &Rule) -> Vec<usize> {
+        match (direction, &rule.peers) {
+            (Direction::Ingress, _) => view.subjects.clone(),
+            (Direction::Egress, Peers::Any) => Vec::new(),
+            (Direction::Egress, Peers::Of(peers)) => {
+                let all: BTreeSet<usize> =
+                    peers.iter().flat_map(|p| self.matched(view.namespace(), p).to_vec()).collect();
+                all.into_iter().collect()
+            }
+        }
+    }
+
+    /// The pods that a Service selects, if it selects any by itself.
     pub(crate) fn behind(&self, service: &Service) -> Vec<usize> {
         let Some(selector) = service.selector.as_ref().filter(|s| !s.is_empty()) else { return Vec::new() };
         let has = |labels: &Labels| selector.iter().all(|(k, v)| labels.get(k) == Some(v));
