@@ -31,11 +31,14 @@ pub struct Context<'a> {
     pub(crate) pods: Vec<PodView<'a>>,
     by_namespace: BTreeMap<String, Vec<usize>>,
     manifests: HashMap<(&'a str, &'a str, &'a str), &'a Node>,
-    peers: RefCell<HashMap<(String, Peer), Rc<[usize]>>>,
+    peers: RefCell<Matches>,
     /// The Services before each pod.
     fronts: Vec<Vec<usize>>,
     by_name: HashMap<&'a PolicyName, usize>,
 }
+
+/// The pods that peers match, by the policy's namespace where that matters.
+type Matches = HashMap<(String, Peer), Rc<[usize]>>;
 
 /// A pod, or pods of one workload, and what it is made from.
 #[derive(Debug)]
@@ -179,6 +182,11 @@ impl<'a> Context<'a> {
     /// The object as it is written.
     pub(crate) fn manifest(&self, kind: &str, namespace: &str, name: &str) -> Option<&'a Node> {
         self.manifests.get(&(kind, namespace, name)).copied()
+    }
+
+    /// Whether a namespace is written here, so that its labels are known.
+    pub(crate) fn is_declared(&self, namespace: &str) -> bool {
+        self.manifest("Namespace", "", namespace).is_some()
     }
 
     pub(crate) fn workload_manifest(&self, workload: &Workload) -> Option<&'a Node> {

@@ -3,7 +3,7 @@
 //! Both spellings are right at times, so the pods decide: a warning only where what is written cannot be what was meant.
 
 use ringfence_k8s::Level;
-use ringfence_policy::{Direction, LabelSelector, NamespaceScope, Peer};
+use ringfence_policy::{Direction, LabelSelector, NamespaceScope, Peer, Peers};
 
 use crate::code;
 use crate::context::{Context, names};
@@ -47,6 +47,24 @@ pub(crate) fn stray(context: &Context<'_>) -> Vec<Finding> {
         }
     }
     findings
+}
+
+/// Whether a peer is one of two that [`stray`] tells of.
+pub(crate) fn is_half(
+    context: &Context<'_>,
+    view: &PolicyView<'_>,
+    direction: Direction,
+    rule: usize,
+    peer: usize,
+) -> bool {
+    let Some(Peers::Of(peers)) = view.rules(direction).get(rule).map(|r| &r.peers) else { return false };
+    let Some(this) = peers.get(peer) else { return false };
+    let beside =
+        [peer.checked_sub(1), peer.checked_add(1)].into_iter().flatten().filter_map(|p| peers.get(p));
+    beside.into_iter().any(|other| {
+        let halves = halves(this, other).or_else(|| halves(other, this));
+        halves.is_some_and(|(namespaces, pods)| judge(context, view, namespaces, pods).is_some())
+    })
 }
 
 /// The selectors, if one peer has only a namespace selector and the other only one for pods.

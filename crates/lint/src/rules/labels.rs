@@ -53,7 +53,9 @@ pub(crate) fn peers(context: &Context<'_>) -> Vec<Finding> {
                         continue;
                     }
                 }
-                findings.extend(pods_of_peer(context, view, peer, namespaces, pods, node));
+                if !crate::rules::dashes::is_half(context, view, direction, rule, place) {
+                    findings.extend(pods_of_peer(context, view, peer, namespaces, pods, node));
+                }
             }
         }
     }
@@ -223,7 +225,7 @@ fn namespace(
         .iter()
         .map(|n| {
             let name = n.name.as_str();
-            (name, context.engine.is_declared(name), context.engine.namespace_labels(name))
+            (name, context.is_declared(name), context.engine.namespace_labels(name))
         })
         .collect();
     if known.iter().any(|(_, _, labels)| selector.matches(labels)) {

@@ -92,7 +92,11 @@ fn may_stand_for(view: &PolicyView<'_>, other: &PolicyView<'_>, direction: Direc
 fn is_candidate(view: &PolicyView<'_>, there: &[&PolicyView<'_>]) -> bool {
     let others = || there.iter().filter(|o| o.policy.name != view.policy.name);
     Direction::ALL.into_iter().all(|direction| {
-        let isolated = others().any(|o| may_stand_for(view, o, direction));
+        // A default deny is worth its line even while other policies happen to isolate everything.
+        let is_like = |o: &PolicyView<'_>| !view.denies_all(direction) || o.denies_all(direction);
+        let isolated = others().any(|o| {
+            may_stand_for(view, o, direction) && (view.rules_if_any(direction).is_none() || is_like(o))
+        });
         isolated
             && view.rules(direction).iter().all(|rule| {
                 others()
@@ -385,7 +389,11 @@ pub(crate) fn default_deny(context: &Context<'_>) -> Vec<Finding> {
     for (namespace, pod) in inhabited.into_iter().zip(added) {
         let is_open = match engine.policy_set(pod, Direction::Ingress) {
             None => true,
-            Some(set) => engine.port_map(set, Identity::NOBODY).allowed().is_all(),
+            // Cluster-wide policies may deny for all namespaces at once.
+            Some(set) => {
+                engine.isolating(pod, Direction::Ingress).is_empty()
+                    && engine.port_map(set, engine.identity(End::Pod(pod))).allowed().is_all()
+            }
         };
         if !is_open {
             continue;

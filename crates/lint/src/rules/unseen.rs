@@ -17,7 +17,8 @@ pub(crate) fn host_network(context: &Context<'_>) -> Vec<Finding> {
     for view in &context.policies {
         let place = view.spec().and_then(|s| s.get("podSelector")?.span).or_else(|| view.name_span());
         let is_broad = view.policy.subject.is_everything();
-        if !view.host_subjects.is_empty() && !(is_broad && told.contains(&view.namespace())) {
+        let is_told = is_broad && told.contains(&view.namespace());
+        if !view.host_subjects.is_empty() && !is_told {
             if is_broad {
                 told.push(view.namespace());
             }
