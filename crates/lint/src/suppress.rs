@@ -1,7 +1,8 @@
 //! Findings that someone has accepted, each with a reason: by a comment in the YAML or by an entry of a config file.
 //!
-//! `# ringfence: ignore RF012 -- reason` counts on the finding's line, on the line above it, or on or above the first
-//! line of the object. What suppresses nothing is a finding itself.
+//! `# ringfence: ignore RF012 -- reason` counts for its own line; among comments of their own, for the line below these.
+//! It takes out the findings of that line, and where an object starts there those of the whole object. What suppresses
+//! nothing is a finding itself.
 
 use std::collections::BTreeMap;
 
@@ -103,12 +104,16 @@ fn comments(sources: &Sources) -> Comments {
         if !file.text.contains(WORD) {
             continue;
         }
+        let lines: Vec<&str> = file.text.split_inclusive('\n').collect();
         let mut start = 0;
-        for (line, text) in (1u32..).zip(file.text.split_inclusive('\n')) {
+        for (index, text) in lines.iter().enumerate() {
             let hash = text.match_indices('#').find(|(i, _)| {
                 let starts = *i == 0 || text.get(..*i).is_some_and(|t| t.ends_with([' ', '\t']));
                 starts && text.get(i + 1..).is_some_and(|t| t.trim_start().starts_with(WORD))
             });
+            let is_alone = |text: &&&str| text.trim_start().starts_with('#');
+            let comments_below = lines.iter().skip(index).take_while(is_alone).count();
+            let line = u32::try_from(index + comments_below + 1).unwrap_or(u32::MAX);
             if let Some((hash, _)) = hash {
                 let rest = text.get(hash + 1..).unwrap_or_default().trim();
                 let rest = rest.strip_prefix(WORD).unwrap_or_default();
@@ -144,9 +149,7 @@ fn by_comment(finding: &Finding, comments: &mut Comments, objects: &[(FileId, u3
     let place = finding.place.as_ref()?;
     let object =
         objects.iter().find(|(id, first, last)| *id == place.id && (*first..=*last).contains(&place.line));
-    let lines = [Some(place.line), place.line.checked_sub(1)].into_iter().flatten();
-    let first = object.into_iter().flat_map(|(_, first, _)| [Some(*first), first.checked_sub(1)]).flatten();
-    for line in lines.chain(first) {
+    for line in [Some(place.line), object.map(|(_, first, _)| *first)].into_iter().flatten() {
         for comment in comments.get_mut(&(place.id, line)).into_iter().flatten() {
             if !comment.reason.is_empty() && comment.codes.iter().any(|c| c == finding.code.id) {
                 if !comment.hits.contains(&finding.code.id) {

@@ -83,3 +83,36 @@ fn write(path: &Path, text: &str) -> std::io::Result<()> {
     }
     result
 }
+
+#[cfg(test)]
+mod tests {
+    use clap::ColorChoice;
+    use ringfence_k8s::Sources;
+    use ringfence_lint::{CODES, Edit};
+
+    use super::*;
+
+    #[test]
+    fn a_file_that_has_changed_is_left_alone() {
+        let folder = tempfile::tempdir().unwrap();
+        let path = folder.path().join("a.yaml");
+        fs::write(&path, "b: 1\n").unwrap();
+        let mut sources = Sources::default();
+        let file = sources.add(path.display().to_string(), "a: 1\n");
+        let finding = Finding {
+            code: CODES[0],
+            level: Level::Note,
+            message: String::new(),
+            reason: String::new(),
+            object: None,
+            place: None,
+            help: None,
+            related: Vec::new(),
+            edits: vec![Edit { file, start: 0, end: 1, text: "c".to_owned() }],
+        };
+        let input =
+            InputArgs { namespace: None, skip_invalid: false, pod_cidrs: Vec::new(), names: Vec::new() };
+        let left = fix(vec![finding], &sources, &input, &Terminal::new(ColorChoice::Never)).unwrap();
+        assert_eq!((left.len(), fs::read_to_string(&path).unwrap().as_str()), (1, "b: 1\n"));
+    }
+}
