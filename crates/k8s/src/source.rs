@@ -84,6 +84,11 @@ impl Sources {
         &self.files
     }
 
+    /// The files with what they are known by.
+    pub fn all(&self) -> impl Iterator<Item = (FileId, &SourceFile)> {
+        (0u32..).map(FileId).zip(&self.files)
+    }
+
     /// The file.
     pub fn file(&self, id: FileId) -> Option<&SourceFile> {
         self.files.get(id.0 as usize)

@@ -46,6 +46,7 @@ impl Cli {
 
 #[derive(Debug, Subcommand)]
 pub(crate) enum Command {
+    Check(crate::check::CheckArgs),
     Map(MapArgs),
     Explain(ExplainArgs),
     Lab(LabArgs),

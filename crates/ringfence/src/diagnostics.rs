@@ -46,7 +46,7 @@ pub(crate) fn finding(finding: &Finding, sources: &Sources, color: bool) -> Stri
 }
 
 /// The bytes of a place, on its first line only: a mark over many lines hides more than it shows.
-fn clamp(place: &Place, text: &str) -> std::ops::Range<usize> {
+pub(crate) fn clamp(place: &Place, text: &str) -> std::ops::Range<usize> {
     let start = place.bytes.start.min(text.len());
     let end = place.bytes.end.clamp(start, text.len());
     let first_line = text.get(start..end).and_then(|t| t.lines().next()).map_or(0, str::len);

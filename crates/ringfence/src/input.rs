@@ -5,7 +5,7 @@ use std::io::stdin;
 use std::net::IpAddr;
 use std::path::PathBuf;
 
-use ringfence_k8s::{Inventory, Level, Manifest, ReadOptions, Reader, Sources};
+use ringfence_k8s::{Inventory, Level, Manifest, ReadOptions, Reader, Reading, Sources};
 use ringfence_policy::{Engine, ResolvedName};
 
 use crate::cli::InputArgs;
@@ -28,11 +28,11 @@ pub(crate) struct Input {
     pub(crate) manifests: Vec<Manifest>,
 }
 
-/// Reads all paths and reports all that is wrong with them on standard error.
+/// Reads all paths, or without one the cluster of the kubeconfig, and reports all that is wrong with them on standard error.
 ///
 /// # Errors
 ///
-/// If no path is given, or something could not be read that `--skip-invalid` does not excuse.
+/// If something could not be read that `--skip-invalid` does not excuse.
 pub(crate) fn read(paths: &[PathBuf], args: &InputArgs, terminal: &Terminal) -> anyhow::Result<Input> {
     read_keeping(paths, args, terminal, false)
 }
@@ -56,47 +56,71 @@ fn read_keeping(
     terminal: &Terminal,
     keep_manifests: bool,
 ) -> anyhow::Result<Input> {
-    let options = ReadOptions { default_namespace: args.default_namespace().to_owned(), keep_manifests };
-    let mut reader = Reader::new(options);
-    let mut problems = 0;
-    if paths.is_empty() {
-        for list in cluster::read(args, terminal)? {
-            reader.node(&list);
-        }
-    } else {
-        let files = files::read(paths, &mut stdin().lock());
-        for problem in &files.problems {
-            let complaint =
-                Complaint::new(format!("{}: {}", problem.path, problem.message)).help(&problem.help);
-            terminal.complain(&complaint.into());
-        }
-        problems = files.problems.len();
-        for (name, bytes) in files.contents {
-            reader.bytes(name, bytes);
-        }
-    }
-    let reading = reader.finish();
+    let Gathered { reading, problems } = gather(paths, args, terminal, keep_manifests)?;
     for finding in &reading.findings {
         terminal.aside(&diagnostics::finding(finding, &reading.sources, terminal.colors_errors()));
     }
     let errors = reading.findings.iter().filter(|f| f.level == Level::Error).count() + problems;
     if errors > 0 && !args.skip_invalid {
-        let what = if errors == 1 { "1 error".to_owned() } else { format!("{errors} errors") };
-        return Err(Complaint::new(format!(
-            "{what} in the input: no answer, it would leave out what could not be read"
-        ))
-        .help("--skip-invalid answers without what could not be read")
-        .into());
+        return Err(unreadable(errors).into());
     }
-    let mut world = reading.inventory.world();
-    world.pod_cidrs.clone_from(&args.pod_cidrs);
-    world.names = merged(&args.names);
     Ok(Input {
-        engine: Engine::new(world),
+        engine: engine(&reading.inventory, args),
         inventory: reading.inventory,
         sources: reading.sources,
         manifests: reading.manifests,
     })
+}
+
+/// What was read, with its findings not reported yet.
+#[derive(Debug)]
+pub(crate) struct Gathered {
+    pub(crate) reading: Reading,
+    /// How many files or folders could not be read; these are reported.
+    pub(crate) problems: usize,
+}
+
+/// Reads all paths, or without one the cluster, and reports files that cannot be read on standard error.
+///
+/// # Errors
+///
+/// If the cluster cannot be asked.
+pub(crate) fn gather(
+    paths: &[PathBuf],
+    args: &InputArgs,
+    terminal: &Terminal,
+    keep_manifests: bool,
+) -> anyhow::Result<Gathered> {
+    let options = ReadOptions { default_namespace: args.default_namespace().to_owned(), keep_manifests };
+    let mut reader = Reader::new(options);
+    if paths.is_empty() {
+        cluster::read(args, terminal)?.iter().for_each(|list| reader.node(list));
+        return Ok(Gathered { reading: reader.finish(), problems: 0 });
+    }
+    let files = files::read(paths, &mut stdin().lock());
+    for problem in &files.problems {
+        let complaint = Complaint::new(format!("{}: {}", problem.path, problem.message)).help(&problem.help);
+        terminal.complain(&complaint.into());
+    }
+    for (name, bytes) in files.contents {
+        reader.bytes(name, bytes);
+    }
+    Ok(Gathered { reading: reader.finish(), problems: files.problems.len() })
+}
+
+/// Why there is no answer where some of the input could not be read.
+pub(crate) fn unreadable(errors: usize) -> Complaint {
+    let what = if errors == 1 { "1 error".to_owned() } else { format!("{errors} errors") };
+    Complaint::new(format!("{what} in the input: no answer, it would leave out what could not be read"))
+        .help("--skip-invalid answers without what could not be read")
+}
+
+/// The engine of an inventory, with what the arguments say beside it.
+pub(crate) fn engine(inventory: &Inventory, args: &InputArgs) -> Engine {
+    let mut world = inventory.world();
+    world.pod_cidrs.clone_from(&args.pod_cidrs);
+    world.names = merged(&args.names);
+    Engine::new(world)
 }
 
 /// Each name once, with all addresses that were given for it.

@@ -3,6 +3,7 @@
 //! What is absent: nothing here decides who may talk to whom. Each subcommand has a module; `cli` is what can be
 //! typed, `input` what is read, `terminal` what is written.
 
+mod check;
 mod cli;
 mod cluster;
 mod complaint;
@@ -30,6 +31,7 @@ fn main() -> ExitCode {
     let cli = Cli::from_command_line();
     let terminal = Terminal::new(cli.color);
     let status = match &cli.command {
+        Command::Check(args) => check::run(args, &terminal),
         Command::Map(args) => map::run(args, &terminal),
         Command::Explain(args) => explain::run(args, &terminal),
         Command::Lab(args) => lab::run(args, &terminal),

@@ -96,6 +96,11 @@ impl Palette {
     #[cfg(test)]
     pub(crate) const PLAIN: Palette = Palette { color: false };
 
+    /// Whether there is no emphasis.
+    pub(crate) fn is_plain(self) -> bool {
+        !self.color
+    }
+
     /// Allowed, open.
     pub(crate) fn allowed(self, text: &str) -> String {
         self.paint(AnsiColor::Green.on_default().bold(), text)

@@ -7,6 +7,7 @@
     reason = "these are tests, also outside of their #[test] functions"
 )]
 
+mod check;
 mod cluster;
 mod explain;
 mod input;

@@ -1,0 +1,249 @@
+//! What every rule looks at: the inventory, the engine, and the text with its places.
+
+use std::cell::RefCell;
+use std::collections::{BTreeMap, BTreeSet, HashMap};
+use std::rc::Rc;
+
+use ringfence_k8s::{Inventory, Manifest, Node, Place, Reading, Service, Sources, Span, Workload};
+use ringfence_policy::{
+    Direction, Engine, Labels, NamespaceScope, Peer, Peers, Pod, PodId, Policy, PolicyId, PolicyName, Rule,
+};
+
+use crate::view::{ClusterView, PolicyView};
+
+/// What the caller knows beside the manifests.
+#[derive(Debug, Clone, Default, PartialEq, Eq)]
+pub struct Options {
+    /// The namespace that was asked for, which goes for objects that name none.
+    pub namespace: Option<String>,
+}
+
+/// The inventory with the whole of it in view.
+#[derive(Debug)]
+pub struct Context<'a> {
+    pub(crate) inventory: &'a Inventory,
+    pub(crate) engine: &'a Engine,
+    pub(crate) sources: &'a Sources,
+    pub(crate) options: Options,
+    pub(crate) policies: Vec<PolicyView<'a>>,
+    pub(crate) cluster_policies: Vec<ClusterView<'a>>,
+    /// The pods that count, in the order of the engine.
+    pub(crate) pods: Vec<PodView<'a>>,
+    by_namespace: BTreeMap<String, Vec<usize>>,
+    manifests: HashMap<(&'a str, &'a str, &'a str), &'a Node>,
+    peers: RefCell<Matches>,
+    /// The Services before each pod.
+    fronts: Vec<Vec<usize>>,
+    by_name: HashMap<&'a PolicyName, usize>,
+}
+
+/// The pods that peers match, by the policy's namespace where that matters.
+type Matches = HashMap<(String, Peer), Rc<[usize]>>;
+
+/// A pod, or pods of one workload, and what it is made from.
+#[derive(Debug)]
+pub(crate) struct PodView<'a> {
+    pub(crate) id: PodId,
+    pub(crate) pod: Pod,
+    pub(crate) workload: &'a Workload,
+}
+
+impl PodView<'_> {
+    /// What people call it.
+    pub(crate) fn name(&self) -> String {
+        format!("{}/{}", self.pod.namespace, self.pod.workload.name)
+    }
+}
+
+impl<'a> Context<'a> {
+    /// Puts together what was read, with the manifests kept, and the engine that was compiled from its inventory.
+    pub fn new(reading: &'a Reading, engine: &'a Engine, options: Options) -> Context<'a> {
+        let inventory = &reading.inventory;
+        // Of two of one name the later is in force.
+        let manifests: HashMap<_, _> = reading
+            .manifests
+            .iter()
+            .map(|Manifest { kind, namespace, name, node }| {
+                ((kind.as_str(), namespace.as_str(), name.as_str()), node)
+            })
+            .collect();
+        let mut by_namespace: BTreeMap<String, Vec<usize>> = BTreeMap::new();
+        let mut pods = Vec::new();
+        for (workload, pod) in inventory.pods() {
+            let Some(workload) = inventory.workloads.get(workload) else { continue };
+            let place = pods.len();
+            by_namespace.entry(pod.namespace.clone()).or_default().push(place);
+            let id = PodId(u32::try_from(place).unwrap_or(u32::MAX));
+            pods.push(PodView { id, pod, workload });
+        }
+        let mut context = Context {
+            inventory,
+            engine,
+            sources: &reading.sources,
+            options,
+            policies: Vec::new(),
+            cluster_policies: Vec::new(),
+            pods,
+            by_namespace,
+            manifests,
+            peers: RefCell::default(),
+            fronts: Vec::new(),
+            by_name: inventory.policies.iter().enumerate().map(|(place, p)| (&p.name, place)).collect(),
+        };
+        context.fronts = vec![Vec::new(); context.pods.len()];
+        for (place, service) in inventory.services.iter().enumerate() {
+            for pod in context.behind(service) {
+                if let Some(fronts) = context.fronts.get_mut(pod) {
+                    fronts.push(place);
+                }
+            }
+        }
+        let policies = inventory.policies.iter().map(|policy| {
+            let (host_subjects, subjects) = context
+                .pods_of(&policy.name.namespace)
+                .iter()
+                .filter(|p| context.pod(**p).is_some_and(|p| policy.subject.matches(&p.pod.labels)))
+                .partition(|p| context.pod(**p).is_some_and(|p| p.pod.host_network));
+            let node = context.manifest("NetworkPolicy", &policy.name.namespace, &policy.name.name);
+            PolicyView { policy, node, subjects, host_subjects }
+        });
+        let policies = policies.collect();
+        let cluster_policies = inventory.cluster_policies.iter().map(|policy| ClusterView {
+            policy,
+            node: context.manifest(policy.name.kind.as_str(), "", &policy.name.name),
+        });
+        let cluster_policies = cluster_policies.collect();
+        (context.policies, context.cluster_policies) = (policies, cluster_policies);
+        context
+    }
+
+    pub(crate) fn pod(&self, place: usize) -> Option<&PodView<'a>> {
+        self.pods.get(place)
+    }
+
+    /// The NetworkPolicy of a number, beside its text.
+    pub(crate) fn view_of(&self, id: PolicyId) -> Option<&PolicyView<'a>> {
+        match self.engine.policy(id)? {
+            Policy::Network(policy) => self.policies.get(*self.by_name.get(&policy.name)?),
+            Policy::Cluster(_) => None,
+        }
+    }
+
+    /// The pods of a namespace, those on their node's network too.
+    pub(crate) fn pods_of(&self, namespace: &str) -> &[usize] {
+        self.by_namespace.get(namespace).map_or(&[], Vec::as_slice)
+    }
+
+    /// The namespaces with pods.
+    pub(crate) fn inhabited(&self) -> impl Iterator<Item = &str> {
+        self.by_namespace.keys().map(String::as_str)
+    }
+
+    /// The pods that policies can hold, of these.
+    pub(crate) fn views<'c>(&'c self, places: &'c [usize]) -> impl Iterator<Item = &'c PodView<'a>> {
+        places.iter().filter_map(|p| self.pod(*p))
+    }
+
+    /// Whether a peer's namespaces hold one.
+    pub(crate) fn in_scope(&self, scope: &NamespaceScope, own: &str, namespace: &str) -> bool {
+        match scope {
+            NamespaceScope::Own => own == namespace,
+            NamespaceScope::Matching(selector) => selector.matches(&self.engine.namespace_labels(namespace)),
+        }
+    }
+
+    /// The namespaces with pods that a peer looks in.
+    pub(crate) fn scope<'c>(
+        &'c self,
+        scope: &'c NamespaceScope,
+        own: &'c str,
+    ) -> impl Iterator<Item = &'c str> {
+        self.inhabited().filter(move |n| self.in_scope(scope, own, n))
+    }
+
+    /// The pods that a peer of selectors matches; none on their node's network.
+    pub(crate) fn matched(&self, own: &str, peer: &Peer) -> Rc<[usize]> {
+        let Peer::Pods { namespaces, pods } = peer else { return Rc::from([]) };
+        let own = if *namespaces == NamespaceScope::Own { own } else { "" };
+        let key = (own.to_owned(), peer.clone());
+        if let Some(known) = self.peers.borrow().get(&key) {
+            return known.clone();
+        }
+        let matched: Rc<[usize]> = self
+            .scope(namespaces, own)
+            .flat_map(|n| self.pods_of(n))
+            .copied()
+            .filter(|p| self.pod(*p).is_some_and(|p| !p.pod.host_network && pods.matches(&p.pod.labels)))
+            .collect();
+        self.peers.borrow_mut().insert(key, matched.clone());
+        matched
+    }
+
+    /// The object as it is written.
+    pub(crate) fn manifest(&self, kind: &str, namespace: &str, name: &str) -> Option<&'a Node> {
+        self.manifests.get(&(kind, namespace, name)).copied()
+    }
+
+    /// Whether a namespace is written here, so that its labels are known.
+    pub(crate) fn is_declared(&self, namespace: &str) -> bool {
+        self.manifest("Namespace", "", namespace).is_some()
+    }
+
+    pub(crate) fn workload_manifest(&self, workload: &Workload) -> Option<&'a Node> {
+        self.manifest(&workload.kind, &workload.namespace, &workload.name)
+    }
+
+    /// The `spec` of a workload's pods as it is written.
+    pub(crate) fn pod_spec(&self, workload: &Workload) -> Option<&'a Node> {
+        let spec = self.workload_manifest(workload)?.get("spec")?;
+        match workload.kind.as_str() {
+            "Pod" => Some(spec),
+            "CronJob" => spec.get("jobTemplate")?.get("spec")?.get("template")?.get("spec"),
+            _ => spec.get("template")?.get("spec"),
+        }
+    }
+
+    pub(crate) fn place(&self, span: Option<Span>) -> Option<Place> {
+        span.and_then(|s| self.sources.place(s))
+    }
+
+    /// The Services before a pod.
+    pub(crate) fn fronts(&self, pod: usize) -> impl Iterator<Item = &'a Service> {
+        let services = self.fronts.get(pod).map_or(&[][..], Vec::as_slice);
+        services.iter().filter_map(|s| self.inventory.services.get(*s))
+    }
+
+    /// The pods that receive what a rule is about, as far as selectors name them.
+    pub(crate) fn receivers(&self, view: &PolicyView<'_>, direction: Direction, rule: &Rule) -> Vec<usize> {
+        match (direction, &rule.peers) {
+            (Direction::Ingress, _) => view.subjects.clone(),
+            (Direction::Egress, Peers::Any) => Vec::new(),
+            (Direction::Egress, Peers::Of(peers)) => {
+                let all: BTreeSet<usize> =
+                    peers.iter().flat_map(|p| self.matched(view.namespace(), p).to_vec()).collect();
+                all.into_iter().collect()
+            }
+        }
+    }
+
+    /// The pods that a Service selects, if it selects any by itself.
+    pub(crate) fn behind(&self, service: &Service) -> Vec<usize> {
+        let Some(selector) = service.selector.as_ref().filter(|s| !s.is_empty()) else { return Vec::new() };
+        let has = |labels: &Labels| selector.iter().all(|(k, v)| labels.get(k) == Some(v));
+        let pods = self.pods_of(&service.namespace).iter().copied();
+        pods.filter(|p| self.pod(*p).is_some_and(|p| has(&p.pod.labels))).collect()
+    }
+}
+
+/// The names of some pods, the first few of them: `shop/web, shop/api and 3 more`.
+pub(crate) fn names<'p, 'a: 'p>(pods: impl IntoIterator<Item = &'p PodView<'a>>) -> String {
+    let mut names: Vec<String> = pods.into_iter().map(PodView::name).collect();
+    names.sort_unstable();
+    names.dedup();
+    let rest = names.len().saturating_sub(3);
+    names.truncate(3);
+    match rest {
+        0 => names.join(", "),
+        rest => format!("{} and {rest} more", names.join(", ")),
+    }
+}

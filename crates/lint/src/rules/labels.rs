@@ -1,0 +1,324 @@
+//! Labels that nobody carries, and the one that was probably meant.
+//!
+//! Only where the manifests can tell: a namespace without pods here says nothing about its pods, and a namespace that is
+//! not declared says nothing about its labels. Without a near miss a finding is a note.
+
+use std::collections::BTreeSet;
+
+use ringfence_k8s::{Level, Node};
+use ringfence_policy::{Direction, LabelSelector, Labels, NamespaceScope, Peer, Requirement};
+
+use crate::code;
+use crate::context::Context;
+use crate::edit::replace;
+use crate::finding::{Edit, Finding};
+use crate::near;
+use crate::view::{PolicyView, asked};
+
+/// `metadata.name`, which every namespace carries.
+const NAME: &str = "kubernetes.io/metadata.name";
+
+/// Policies whose own selector matches no pod.
+pub(crate) fn subjects(context: &Context<'_>) -> Vec<Finding> {
+    let mut findings = Vec::new();
+    for view in &context.policies {
+        let scope = context.pods_of(view.namespace());
+        let is_empty = view.subjects.is_empty() && view.host_subjects.is_empty();
+        if scope.is_empty() || !is_empty || view.policy.subject.is_everything() {
+            continue;
+        }
+        let labels: Vec<&Labels> = context.views(scope).map(|p| &p.pod.labels).collect();
+        let node = view.spec().and_then(|s| s.get("podSelector"));
+        let where_ = format!("namespace {}", view.namespace());
+        let Some(found) = explain(context, view, &view.policy.subject, node, &labels, &where_, true) else {
+            continue;
+        };
+        findings.push(found);
+    }
+    findings
+}
+
+/// Peers whose selectors match nobody.
+pub(crate) fn peers(context: &Context<'_>) -> Vec<Finding> {
+    let mut findings = Vec::new();
+    for view in &context.policies {
+        for direction in Direction::ALL {
+            for (rule, place, _, peer) in view.peers(direction) {
+                let Peer::Pods { namespaces, pods } = peer else { continue };
+                let node = view.peer_node(direction, rule, place);
+                if let NamespaceScope::Matching(selector) = namespaces {
+                    let selector_node = node.and_then(|n| n.get("namespaceSelector"));
+                    if let Some(found) = namespace(context, view, selector, selector_node) {
+                        findings.push(found);
+                        continue;
+                    }
+                }
+                if !crate::rules::dashes::is_half(context, view, direction, rule, place) {
+                    findings.extend(pods_of_peer(context, view, peer, namespaces, pods, node));
+                }
+            }
+        }
+    }
+    findings
+}
+
+fn pods_of_peer(
+    context: &Context<'_>,
+    view: &PolicyView<'_>,
+    peer: &Peer,
+    namespaces: &NamespaceScope,
+    pods: &LabelSelector,
+    node: Option<&Node>,
+) -> Option<Finding> {
+    if pods.is_everything() || !context.matched(view.namespace(), peer).is_empty() {
+        return None;
+    }
+    let scope: Vec<&str> = context.scope(namespaces, view.namespace()).collect();
+    let places: Vec<usize> = scope.iter().flat_map(|n| context.pods_of(n)).copied().collect();
+    let labels: Vec<&Labels> = context.views(&places).map(|p| &p.pod.labels).collect();
+    // Pods on their node's network match a selector's labels, and are another rule's matter.
+    if labels.is_empty() || labels.iter().any(|l| pods.matches(l)) {
+        return None;
+    }
+    // Two peers that were written as one: the pods are there, but elsewhere.
+    if crate::rules::dashes::is_missing_dash(context, view, peer) {
+        return None;
+    }
+    let where_ = match scope.as_slice() {
+        [one] => format!("namespace {one}"),
+        _ => "the namespaces meant".to_owned(),
+    };
+    explain(context, view, pods, node.and_then(|n| n.get("podSelector")), &labels, &where_, false)
+}
+
+/// Why a selector matches none of these labels: a slip, labels that exclude each other, or simply nobody.
+fn explain(
+    context: &Context<'_>,
+    view: &PolicyView<'_>,
+    selector: &LabelSelector,
+    node: Option<&Node>,
+    labels: &[&Labels],
+    where_: &str,
+    is_subject: bool,
+) -> Option<Finding> {
+    let code = if is_subject { &code::RF011 } else { &code::RF010 };
+    let effect = if is_subject { "the policy isolates nothing" } else { "the peer lets nobody in or out" };
+    let unmet: Vec<&Requirement> =
+        selector.requirements().iter().filter(|r| !labels.iter().any(|l| r.matches(l))).collect();
+    let asked_for = |requirement: &Requirement| node.and_then(|n| asked(n, requirement.key()));
+    let whole = node.and_then(|n| n.span).or_else(|| view.name_span());
+    let Some(first) = unmet.first() else {
+        let together =
+            selector.requirements().iter().map(|r| format!("`{r}`")).collect::<Vec<_>>().join(" and ");
+        let finding = Finding::new(&code::RF014, format!("no pod of {where_} has {together} at once"))
+            .because(format!(
+                "labels of one selector must all be met by one pod; each of these is carried here, but by different pods, \
+                 so that {effect}"
+            ))
+            .help(if is_subject {
+                "for either of them write a policy for each, or `matchExpressions` with `operator: In`"
+            } else {
+                "for either of them write a peer for each, or `matchExpressions` with `operator: In`"
+            })
+            .about(view.object())
+            .at(context.place(whole));
+        return Some(finding);
+    };
+    let near = slip(first, labels);
+    let message = match &near {
+        Some(near) => {
+            format!("no pod of {where_} has `{first}`; did you mean `{}={}`?", near.key, near.value)
+        }
+        None => format!("no pod of {where_} in these manifests has `{first}`"),
+    };
+    let place = asked_for(first).map(|a| a.whole).or(whole);
+    let finding = Finding::new(code, message)
+        .because(format!("a selector that matches no pod means nothing: {effect}"))
+        .about(view.object())
+        .at(context.place(place));
+    Some(match near {
+        Some(near) => {
+            let edit = if unmet.len() == 1 && near.is_safe {
+                near.edit(context, first, asked_for(first))
+            } else {
+                None
+            };
+            finding.help(format!("write `{}: {}`", near.key, near.value)).edits(edit)
+        }
+        None => finding
+            .level(Level::Note)
+            .help("if its pods are written elsewhere, read them too; otherwise correct the label"),
+    })
+}
+
+/// A label that is carried and was probably meant.
+struct Near {
+    key: String,
+    value: String,
+    /// Whether it is the only one, and one letter away.
+    is_safe: bool,
+}
+
+impl Near {
+    fn edit(
+        &self,
+        context: &Context<'_>,
+        requirement: &Requirement,
+        asked: Option<crate::view::Asked>,
+    ) -> Option<Edit> {
+        let asked = asked?;
+        if self.key == requirement.key() {
+            replace(context.sources, asked.value?, &self.value)
+        } else {
+            replace(context.sources, asked.key?, &self.key)
+        }
+    }
+}
+
+/// Keys by which people say what a pod is.
+const ROLE_KEYS: [&str; 6] = ["app", "k8s-app", "app.kubernetes.io/name", "name", "run", "component"];
+
+fn slip(requirement: &Requirement, labels: &[&Labels]) -> Option<Near> {
+    let (key, value) = match requirement {
+        Requirement::In(key, values) if values.len() == 1 => (key, values.first()?),
+        _ => return None,
+    };
+    let values: BTreeSet<&str> = labels.iter().filter_map(|l| l.get(key)).map(String::as_str).collect();
+    if let Some(near) = near::near(value, values.iter().copied()) {
+        let is_safe = near::only_slip(value, values.iter().copied()).is_some();
+        return Some(Near { key: key.clone(), value: near.to_owned(), is_safe });
+    }
+    if !values.is_empty() {
+        return with_other_key(key, value, labels, &ROLE_KEYS);
+    }
+    let keys: BTreeSet<&str> = labels
+        .iter()
+        .filter(|l| l.values().any(|v| v == value))
+        .flat_map(|l| l.keys())
+        .map(String::as_str)
+        .collect();
+    let carries = |k: &str| labels.iter().any(|l| l.get(k) == Some(value));
+    if let Some(near) = near::near(key, keys.iter().copied().filter(|k| carries(k))) {
+        let is_safe = near::only_slip(key, keys.iter().copied()).is_some();
+        return Some(Near { key: near.to_owned(), value: value.clone(), is_safe });
+    }
+    with_other_key(key, value, labels, &ROLE_KEYS)
+}
+
+/// The same value under another of the keys that say what a pod is.
+fn with_other_key(key: &str, value: &str, labels: &[&Labels], keys: &[&str]) -> Option<Near> {
+    let other = |k: &&&str| **k != key && labels.iter().any(|l| l.get(**k).is_some_and(|v| v == value));
+    let found = keys.iter().find(other).filter(|_| keys.contains(&key))?;
+    Some(Near { key: (*found).to_owned(), value: value.to_owned(), is_safe: false })
+}
+
+/// A namespace selector that matches no namespace.
+fn namespace(
+    context: &Context<'_>,
+    view: &PolicyView<'_>,
+    selector: &LabelSelector,
+    node: Option<&Node>,
+) -> Option<Finding> {
+    let known: Vec<(&str, bool, Labels)> = context
+        .inventory
+        .namespaces
+        .iter()
+        .map(|n| {
+            let name = n.name.as_str();
+            (name, context.is_declared(name), context.engine.namespace_labels(name))
+        })
+        .collect();
+    if known.iter().any(|(_, _, labels)| selector.matches(labels)) {
+        return None;
+    }
+    let unmet = |r: &&Requirement| !known.iter().any(|(_, _, labels)| r.matches(labels));
+    let requirement = selector.requirements().iter().find(unmet)?;
+    let Requirement::In(key, values) = requirement else { return None };
+    let value = values.first().filter(|_| values.len() == 1)?;
+    let at = node.and_then(|n| asked(n, key));
+    let place = at.map(|a| a.whole).or(node.and_then(|n| n.span)).or_else(|| view.name_span());
+    let finding =
+        |code, message: String| Finding::new(code, message).about(view.object()).at(context.place(place));
+    if key != NAME
+        && is_name_key(key)
+        && let Some((_, declared, _)) = known.iter().find(|(name, ..)| name == value)
+    {
+        let (message, level) = match declared {
+            true => (format!("namespace {value} has no label `{key}`"), Level::Warning),
+            false => (format!("nothing here says that namespace {value} has a label `{key}`"), Level::Note),
+        };
+        let edit = at.filter(|_| *declared && selector.requirements().len() == 1).and_then(|a| a.key);
+        return Some(
+            finding(&code::RF013, message)
+                .because(format!(
+                    "a namespace's name is no label of that key; only `{NAME}` is on every namespace, so the peer \
+                     matches nobody"
+                ))
+                .help(format!("write `{NAME}: {value}`"))
+                .level(level)
+                .edits(edit.and_then(|span| replace(context.sources, span, NAME))),
+        );
+    }
+    // What is not declared may carry any label, so a missing one is news only where all are known.
+    let inhabited = |n: &str| !context.pods_of(n).is_empty();
+    let all_declared = known.iter().all(|(_, declared, _)| *declared);
+    let candidates: BTreeSet<&str> =
+        known.iter().filter_map(|(_, _, l)| l.get(key)).map(String::as_str).collect();
+    let near = near::near(value, candidates.iter().copied());
+    let slip_of_key = || {
+        let carried =
+            known.iter().filter(|(_, _, l)| l.values().any(|v| v == value)).flat_map(|(_, _, l)| l.keys());
+        let keys: BTreeSet<&str> = carried.map(String::as_str).collect();
+        near::near(key, keys).map(str::to_owned)
+    };
+    let reason = "a selector that matches no namespace means nothing: the peer lets nobody in or out";
+    if let Some(near) = near {
+        let only =
+            near::only_slip(value, candidates.iter().copied()).filter(|_| selector.requirements().len() == 1);
+        let edit = only.and_then(|word| replace(context.sources, at?.value?, word));
+        // A name that differs by a letter may be another namespace that is not here; it is one that has pods here.
+        let level = if key == NAME && !inhabited(near) { Level::Note } else { Level::Warning };
+        return Some(
+            finding(&code::RF012, format!("no namespace has `{requirement}`; did you mean `{key}={near}`?"))
+                .because(reason)
+                .help(format!("write `{key}: {near}`"))
+                .level(level)
+                .edits(edit),
+        );
+    }
+    if key == NAME || !all_declared {
+        return None;
+    }
+    if let Some(near) = slip_of_key() {
+        return Some(
+            finding(
+                &code::RF012,
+                format!("no namespace has `{requirement}`; did you mean `{near}={value}`?"),
+            )
+            .because(reason)
+            .help(format!("write `{near}: {value}`")),
+        );
+    }
+    Some(
+        finding(&code::RF012, format!("no namespace in these manifests has `{requirement}`"))
+            .because(reason)
+            .level(Level::Note)
+            .help("if the namespace is written elsewhere, read it too; otherwise correct the label"),
+    )
+}
+
+/// Keys that people take for a namespace's name.
+fn is_name_key(key: &str) -> bool {
+    matches!(
+        key,
+        "name"
+            | "namespace"
+            | "ns"
+            | "metadata.name"
+            | "kubernetes.io/name"
+            | "app.kubernetes.io/name"
+            | "kubernetes.io/namespace"
+            | "k8s.io/metadata.name"
+            | "kubernetes.io/metadata-name"
+    )
+}
