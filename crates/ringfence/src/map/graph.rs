@@ -1,0 +1,148 @@
+//! The map as a picture has it: few boxes and few lines, and still exactly what the engine says.
+//!
+//! Workloads of one namespace that nothing shown tells apart are one [`Unit`]. A [`Net`] is a bundle of connections:
+//! every source of it may reach every destination of it on its ports, except itself. Where a set of sources is a whole
+//! namespace or everything, the net begins there. Nets may overlap; together they are all that is allowed, and nothing
+//! else. Placing and drawing is done elsewhere.
+
+mod bundle;
+mod matrix;
+mod units;
+
+use crate::complaint::Complaint;
+use crate::map::Map;
+use crate::map::args::MapFormat;
+use crate::map::graph::matrix::Matrix;
+use crate::reference::Reference;
+
+/// What is drawn.
+#[derive(Debug)]
+pub(super) struct Graph {
+    /// The namespaces, by name.
+    pub(super) islands: Vec<Island>,
+    /// The boxes, by island.
+    pub(super) units: Vec<Unit>,
+    pub(super) nets: Vec<Net>,
+    /// How many workloads or pods the boxes hold.
+    pub(super) members: usize,
+}
+
+/// A namespace.
+#[derive(Debug)]
+pub(super) struct Island {
+    pub(super) namespace: String,
+    /// Its boxes, places among the units.
+    pub(super) units: Vec<usize>,
+}
+
+/// A box.
+#[derive(Debug)]
+pub(super) struct Unit {
+    pub(super) island: usize,
+    /// What is in it, by name; several are treated alike by all policies that show.
+    pub(super) members: Vec<Member>,
+    pub(super) ingress: &'static str,
+    pub(super) egress: &'static str,
+    pub(super) host_network: bool,
+    /// The ports on which its members may reach each other.
+    pub(super) among: Option<String>,
+    /// Whether its members may not reach each other, where that is to be drawn.
+    pub(super) among_denied: bool,
+}
+
+/// A workload, a pod, or some pods of a workload.
+#[derive(Debug)]
+pub(super) struct Member {
+    /// Without its namespace.
+    pub(super) name: String,
+    pub(super) kind: String,
+    pub(super) pods: u64,
+}
+
+/// Connections that are drawn as one: from each of some ends to each of others.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub(super) struct Net {
+    pub(super) from: Vec<Spot>,
+    pub(super) to: Vec<Spot>,
+    /// The ports.
+    pub(super) label: String,
+    pub(super) is_denied: bool,
+}
+
+/// Where a line may begin or end.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash)]
+pub(super) enum Spot {
+    Unit(usize),
+    /// Everything in a namespace that is shown.
+    Island(usize),
+    /// Every workload that is shown.
+    Everything,
+    Outside,
+}
+
+/// The most workloads that a format shows.
+fn limit(format: MapFormat) -> usize {
+    match format {
+        MapFormat::Dot => 500,
+        _ => 200,
+    }
+}
+
+impl Graph {
+    pub(super) fn new(map: &Map<'_>, format: MapFormat, with_denied: bool) -> Result<Graph, Complaint> {
+        let limit = limit(format);
+        if map.rows.len() > limit {
+            let message =
+                format!("{} are too many for -o {}: it draws up to {limit}", map.rows.len(), format.as_str());
+            return Err(Complaint::new(message)
+                .help(
+                    "narrow it: --focus NAME for a workload or namespace and its neighbours, or -n NAMESPACE",
+                )
+                .help("-o csv and -o rules have no limit"));
+        }
+        let matrix = Matrix::new(map, with_denied);
+        let (islands, units) = units::find(map, &matrix);
+        let nets = bundle::nets(&matrix, &islands, &units);
+        Ok(Graph {
+            islands,
+            members: map.rows.len(),
+            units: units.into_iter().map(|unit| unit.shown).collect(),
+            nets,
+        })
+    }
+
+    /// Whether any line begins or ends outside.
+    pub(super) fn has_outside(&self) -> bool {
+        self.has(Spot::Outside)
+    }
+
+    /// Whether any line begins or ends at a spot.
+    pub(super) fn has(&self, spot: Spot) -> bool {
+        self.nets.iter().any(|net| net.from.contains(&spot) || net.to.contains(&spot))
+    }
+}
+
+impl Unit {
+    /// How its members are isolated, such as `ingress isolated, egress open`.
+    pub(super) fn isolation(&self) -> String {
+        if self.host_network {
+            "host network".to_owned()
+        } else {
+            format!("ingress {}, egress {}", self.ingress, self.egress)
+        }
+    }
+}
+
+impl Member {
+    fn new(reference: &Reference, kind: &str, pods: u64) -> Member {
+        let text = reference.text();
+        // The namespace is the island's title.
+        let name = match reference {
+            Reference::Workload { namespace, .. } | Reference::Pod { namespace, .. } => {
+                text.strip_prefix(namespace.as_str()).and_then(|t| t.strip_prefix('/')).unwrap_or(&text)
+            }
+            _ => &text,
+        };
+        Member { name: name.to_owned(), kind: kind.to_owned(), pods }
+    }
+}
