@@ -12,6 +12,7 @@ mod markdown;
 mod mermaid;
 mod rules;
 mod selection;
+mod svg;
 mod table;
 
 use std::process::ExitCode;
@@ -70,7 +71,7 @@ fn show(map: &Map<'_>, args: &MapArgs, terminal: &Terminal) -> anyhow::Result<()
         MapFormat::RulesCsv => terminal.stream(|out| rules::csv(map, out)),
         MapFormat::Mermaid => terminal.answer(&mermaid::text(&graph()?)?),
         MapFormat::Dot => terminal.answer(&dot::text(&graph()?)),
-        MapFormat::Svg => terminal.answer(&dot::text(&graph()?)),
+        MapFormat::Svg => terminal.answer(&svg::text(&graph()?)),
     }
 }
 
