@@ -5,15 +5,19 @@ pub(crate) mod args;
 mod csv;
 mod dot;
 mod escape;
+mod exposed;
 mod graph;
+mod hops;
 mod json;
 mod lines;
+mod listing;
 mod markdown;
 mod mermaid;
 mod rules;
 mod selection;
 mod svg;
 mod table;
+mod unprotected;
 
 use std::process::ExitCode;
 
@@ -38,7 +42,17 @@ pub(crate) fn run(args: &MapArgs, terminal: &Terminal) -> anyhow::Result<ExitCod
     let finder = Finder::new(&engine, &inventory, &reach, args.input.default_namespace());
     let selection = finder.selection(&args.select, only)?;
     let map = Map::new(&engine, &reach, view, selection);
-    show(&map, args, terminal)?;
+    if let Some(name) = &args.select.reachable_from {
+        let start = finder.ends(name)?;
+        let listing = hops::listing(&map, &start, name, args.select.hops);
+        listing.show(args.output, "--reachable-from", terminal)?;
+    } else if args.select.exposed {
+        exposed::listing(&map, &inventory).show(args.output, "--exposed", terminal)?;
+    } else if args.select.unprotected {
+        unprotected::listing(&map).show(args.output, "--unprotected", terminal)?;
+    } else {
+        show(&map, args, terminal)?;
+    }
     if map.rows.is_empty() {
         let what = if args.pods { "pods" } else { "workloads" };
         terminal.note(&match only {

@@ -126,7 +126,7 @@ pub(crate) fn port_mistaken(
 
 /// Such as `http (TCP 80 to 8080)`.
 fn port_text(port: &ServicePort) -> String {
-    let ServicePort { name, protocol, port, target } = port;
+    let ServicePort { name, protocol, port, target, .. } = port;
     let target = match target {
         TargetPort::Number(number) => number.to_string(),
         TargetPort::Name(name) => name.clone(),

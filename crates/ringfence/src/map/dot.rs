@@ -22,7 +22,7 @@ pub(super) fn text(graph: &Graph) -> String {
         text.push_str("  outside [label=\"outside\", shape=ellipse]\n");
     }
     if graph.has(Spot::Everything) {
-        text.push_str("  everything [label=\"every workload\", shape=ellipse]\n");
+        let _ = writeln!(text, "  everything [label=\"{}\", shape=ellipse]", escape(&graph.whole(None)));
     }
     for (place, island) in graph.islands.iter().enumerate() {
         let namespace = escape(&island.namespace);
@@ -32,7 +32,8 @@ pub(super) fn text(graph: &Graph) -> String {
             "    label=\"{namespace}\"; style=\"rounded,filled\"; fillcolor=\"#f2f4f7\"; color=\"#c0c8d0\""
         );
         if graph.has(Spot::Island(place)) {
-            let _ = writeln!(text, "    i{place} [label=\"every workload of {namespace}\", shape=ellipse]");
+            let whole = escape(&graph.whole(Some(place)));
+            let _ = writeln!(text, "    i{place} [label=\"{whole}\", shape=ellipse]");
         }
         for unit_place in &island.units {
             if let Some(unit) = graph.units.get(*unit_place) {

@@ -111,6 +111,15 @@ impl Graph {
         })
     }
 
+    /// What all of a namespace is called, or with `None` all that is shown.
+    pub(super) fn whole(&self, island: Option<usize>) -> String {
+        let is_there = |unit: &&Unit| island.is_none_or(|island| unit.island == island);
+        let apart = self.units.iter().filter(is_there).any(|unit| unit.host_network);
+        let of = island.and_then(|island| self.islands.get(island));
+        let of = of.map(|island| format!(" of {}", island.namespace)).unwrap_or_default();
+        format!("every workload{of}{}", if apart { " off its node's network" } else { "" })
+    }
+
     /// Whether any line begins or ends outside.
     pub(super) fn has_outside(&self) -> bool {
         self.has(Spot::Outside)

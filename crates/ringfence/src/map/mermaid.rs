@@ -19,12 +19,12 @@ pub(super) fn text(graph: &Graph) -> Result<String, Complaint> {
         text.push_str("  outside([\"outside\"])\n");
     }
     if graph.has(Spot::Everything) {
-        text.push_str("  everything([\"every workload\"])\n");
+        let _ = writeln!(text, "  everything([\"{}\"])", escape(&graph.whole(None)));
     }
     for (place, island) in graph.islands.iter().enumerate() {
         let _ = writeln!(text, "  subgraph s{place}[\"{}\"]", escape(&island.namespace));
         if graph.has(Spot::Island(place)) {
-            let _ = writeln!(text, "    i{place}([\"every workload of {}\"])", escape(&island.namespace));
+            let _ = writeln!(text, "    i{place}([\"{}\"])", escape(&graph.whole(Some(place))));
         }
         for unit_place in &island.units {
             let Some(unit) = graph.units.get(*unit_place) else { continue };

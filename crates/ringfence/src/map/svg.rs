@@ -98,8 +98,8 @@ fn among(graph: &Graph, spot: Spot) -> Option<String> {
 }
 
 fn frame(svg: &mut String, graph: &Graph, layout: &Layout) {
-    let title_text = if graph.has(Spot::Everything) { "every workload" } else { "" };
-    title(svg, "frame", &layout.frame, title_text, among(graph, Spot::Everything).as_deref());
+    let title_text = if graph.has(Spot::Everything) { graph.whole(None) } else { String::new() };
+    title(svg, "frame", &layout.frame, &title_text, among(graph, Spot::Everything).as_deref());
 }
 
 fn title(svg: &mut String, class: &str, rect: &Rect, text: &str, note: Option<&str>) {
@@ -179,6 +179,10 @@ fn lines(svg: &mut String, graph: &Graph, net: &Net, route: &Route, number: usiz
         match (branch.begins, points.first()) {
             (None, Some((x, y))) => {
                 let _ = write!(svg, "<circle cx=\"{x}\" cy=\"{y}\" r=\"3\"/>");
+            }
+            // All of a namespace, or everything.
+            (Some((Spot::Island(_) | Spot::Everything, _)), Some((x, y))) => {
+                let _ = write!(svg, "<circle cx=\"{x}\" cy=\"{y}\" r=\"4\"/>");
             }
             // What both sends and is sent to has heads at both of its ends.
             (Some((spot, step)), Some((x, y))) if net.to.contains(&spot) => {
@@ -282,8 +286,8 @@ fn spot_text(graph: &Graph, spot: Spot) -> String {
             }
             None => String::new(),
         },
-        Spot::Island(place) => format!("every workload of {}", namespace(place)),
-        Spot::Everything => "every workload".to_owned(),
+        Spot::Island(place) => graph.whole(Some(place)),
+        Spot::Everything => graph.whole(None),
         Spot::Outside => "outside".to_owned(),
     }
 }

@@ -25,17 +25,17 @@ pub(super) fn nets(matrix: &Matrix, islands: &[Island], units: &[Found]) -> Vec<
     let destinations = (0..units.len()).map(Spot::Unit).chain([Spot::Outside]);
     for to in destinations {
         for (told, sources) in arriving(matrix, units, to) {
-            let short = shortened(&sources, to, islands, 1);
+            let short = shortened(&sources, to, islands, units, 1);
             bundles.entry((told, short)).or_default().insert(to, sources);
         }
     }
     let nets = bundles.into_iter().map(|((told, short), reached)| {
         // One source that makes its namespace complete is better named itself, if nothing is gained otherwise.
         let from = match reached.iter().next() {
-            Some((to, sources)) if reached.len() == 1 => shortened(sources, *to, islands, 2),
+            Some((to, sources)) if reached.len() == 1 => shortened(sources, *to, islands, units, 2),
             _ => short,
         };
-        let to = shortened_destinations(&reached.into_keys().collect(), &from, islands);
+        let to = shortened_destinations(&reached.into_keys().collect(), &from, islands, units);
         Net { from, to, label: told.label, is_denied: told.is_denied }
     });
     nets.collect()
@@ -129,34 +129,51 @@ fn parts(sets: &[(Spot, &PortSet)]) -> BTreeMap<Vec<Spot>, PortList> {
 
 /// Sources with whole namespaces, or everything, as one, where at least `least` of them are sources. A destination counts
 /// as its own source: what it may do with itself is not shown.
-fn shortened(sources: &BTreeSet<Spot>, to: Spot, islands: &[Island], least: usize) -> Vec<Spot> {
-    let has = |unit: &usize| sources.contains(&Spot::Unit(*unit)) || to == Spot::Unit(*unit);
-    shorten(sources, islands, least, has)
+fn shortened(
+    sources: &BTreeSet<Spot>,
+    to: Spot,
+    islands: &[Island],
+    units: &[Found],
+    least: usize,
+) -> Vec<Spot> {
+    let has = |unit: usize| sources.contains(&Spot::Unit(unit)) || to == Spot::Unit(unit);
+    shorten(sources, islands, units, least, has)
 }
 
 /// Destinations with whole namespaces, or everything, as one.
-fn shortened_destinations(to: &BTreeSet<Spot>, from: &[Spot], islands: &[Island]) -> Vec<Spot> {
-    let has = |unit: &usize| to.contains(&Spot::Unit(*unit)) || from == [Spot::Unit(*unit)];
-    shorten(to, islands, 2, has)
+fn shortened_destinations(
+    to: &BTreeSet<Spot>,
+    from: &[Spot],
+    islands: &[Island],
+    units: &[Found],
+) -> Vec<Spot> {
+    let has = |unit: usize| to.contains(&Spot::Unit(unit)) || from == [Spot::Unit(unit)];
+    shorten(to, islands, units, 2, has)
 }
 
+/// Workloads on their node's network are no part of a whole: policies do not see them as pods, and so they mostly fare
+/// otherwise. They are named themselves.
 fn shorten(
     spots: &BTreeSet<Spot>,
     islands: &[Island],
+    units: &[Found],
     least: usize,
-    has: impl Fn(&usize) -> bool,
+    has: impl Fn(usize) -> bool,
 ) -> Vec<Spot> {
-    let mut short: Vec<Spot> = spots.iter().filter(|s| !matches!(s, Spot::Unit(_))).copied().collect();
-    let in_units = spots.len() - short.len();
-    if islands.len() > 1 && in_units > least && islands.iter().flat_map(|i| &i.units).all(&has) {
+    let is_part = |unit: usize| units.get(unit).is_some_and(|unit| !unit.shown.host_network);
+    let (in_units, mut short): (Vec<Spot>, Vec<Spot>) =
+        spots.iter().partition(|spot| matches!(spot, Spot::Unit(unit) if is_part(*unit)));
+    let parts = (0..units.len()).filter(|unit| is_part(*unit));
+    if islands.len() > 1 && in_units.len() > least && parts.clone().all(&has) {
         short.push(Spot::Everything);
     } else {
         for (place, island) in islands.iter().enumerate() {
-            let of_island = || island.units.iter().filter(|unit| spots.contains(&Spot::Unit(**unit)));
-            if island.units.len() > 1 && of_island().count() >= least && island.units.iter().all(&has) {
+            let parts = || island.units.iter().copied().filter(|unit| is_part(*unit));
+            let there = || parts().filter(|unit| spots.contains(&Spot::Unit(*unit)));
+            if parts().count() > 1 && there().count() >= least && parts().all(&has) {
                 short.push(Spot::Island(place));
             } else {
-                short.extend(of_island().map(|unit| Spot::Unit(*unit)));
+                short.extend(there().map(Spot::Unit));
             }
         }
     }

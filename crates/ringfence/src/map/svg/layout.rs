@@ -36,10 +36,6 @@ impl Rect {
         self.y + self.h
     }
 
-    pub(super) fn has(&self, x: i32, y: i32) -> bool {
-        self.x <= x && x < self.right() && self.y <= y && y < self.bottom()
-    }
-
     pub(super) fn meets(&self, other: &Rect) -> bool {
         self.x < other.right() && other.x < self.right() && self.y < other.bottom() && other.y < self.bottom()
     }

@@ -9,8 +9,10 @@ use crate::map::graph::{Graph, Net};
 /// Colours of lines: told apart by most eyes, on light and on dark ground.
 ///
 /// The first two are for lines that carry everything, and for denials.
-const LIGHT: [&str; 9] = ["#8a94a0", "#c62828", "#1f6fb2", "#a8327d", "#1d7f6e", "#7a52c7", "#9a6200", "#3d7a1f", "#b5432e"];
-const DARK: [&str; 9] = ["#7f8c9b", "#ff6b62", "#6cb6f5", "#f08acb", "#5cd1bb", "#b79cf7", "#e5b04f", "#97d46d", "#ff9b85"];
+const LIGHT: [&str; 9] =
+    ["#8a94a0", "#c62828", "#1f6fb2", "#a8327d", "#1d7f6e", "#7a52c7", "#9a6200", "#3d7a1f", "#b5432e"];
+const DARK: [&str; 9] =
+    ["#7f8c9b", "#ff6b62", "#6cb6f5", "#f08acb", "#5cd1bb", "#b79cf7", "#e5b04f", "#97d46d", "#ff9b85"];
 
 const STYLE: &str = "\
 .ground{fill:#fff}text{font:12px system-ui,-apple-system,\"Segoe UI\",\"DejaVu Sans\",\"Liberation Sans\",sans-serif;fill:#1d2530}
