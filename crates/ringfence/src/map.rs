@@ -41,7 +41,7 @@ pub(crate) fn run(args: &MapArgs, terminal: &Terminal) -> anyhow::Result<ExitCod
     let reach = Reach::with_view(&engine, view);
     let finder = Finder::new(&engine, &inventory, &reach, args.input.default_namespace());
     let selection = finder.selection(&args.select, only)?;
-    let map = Map::new(&engine, &reach, view, selection);
+    let map = Map::new(&engine, &reach, view, selection, args.output.is_drawn());
     if let Some(name) = &args.select.reachable_from {
         let start = finder.ends(name)?;
         let listing = hops::listing(&map, &start, name, args.select.hops);
@@ -68,8 +68,7 @@ pub(crate) fn run(args: &MapArgs, terminal: &Terminal) -> anyhow::Result<ExitCod
 
 fn show(map: &Map<'_>, args: &MapArgs, terminal: &Terminal) -> anyhow::Result<()> {
     let format = args.output;
-    let is_drawn = matches!(format, MapFormat::Mermaid | MapFormat::Dot | MapFormat::Svg);
-    if args.select.denied && !is_drawn {
+    if args.select.denied && !format.is_drawn() {
         return Err(Complaint::new(format!("--denied is for diagrams, not for -o {}", format.as_str()))
             .help("draw them: -o svg, -o mermaid or -o dot")
             .help("-o rules has a line for what each destination denies")
@@ -118,12 +117,18 @@ struct Row {
 }
 
 impl<'r> Map<'r> {
-    /// The map of all, or of what was chosen.
-    fn new(engine: &'r Engine, reach: &'r Reach, view: View, selection: Selection) -> Map<'r> {
+    /// The map of all, or of what was chosen. In a picture of a namespace, what it connects to has rows too.
+    fn new(
+        engine: &'r Engine,
+        reach: &'r Reach,
+        view: View,
+        selection: Selection,
+        is_drawn: bool,
+    ) -> Map<'r> {
         let referrer = Referrer::new(engine);
         let references: Vec<Reference> =
             reach.ends.iter().map(|end| reference(&referrer, view, end)).collect();
-        let takes_part = taking_part(reach, &selection);
+        let takes_part = taking_part(reach, &selection, is_drawn);
         let rows = (0u32..).zip(reach.ends.iter().zip(&references)).filter_map(
             |(place, (end, reference))| match end {
                 ReachEnd::Pods { namespace, workload, pods, .. } if takes_part(place, end) => {
@@ -151,9 +156,14 @@ impl<'r> Map<'r> {
 }
 
 /// Whether an end has a row: it is in the chosen namespace, or it was chosen by name or connects to what was.
-fn taking_part(reach: &Reach, selection: &Selection) -> impl Fn(u32, &ReachEnd) -> bool + use<> {
+fn taking_part(
+    reach: &Reach,
+    selection: &Selection,
+    is_drawn: bool,
+) -> impl Fn(u32, &ReachEnd) -> bool + use<> {
     let mut listed = vec![false; reach.ends.len()];
-    if selection.is_narrow() {
+    let is_narrow = selection.is_narrow() || (is_drawn && selection.only().is_some());
+    if is_narrow {
         for connection in selection.connections(reach) {
             for end in [connection.from, connection.to] {
                 if let Some(listed) = listed.get_mut(end as usize) {
@@ -161,11 +171,11 @@ fn taking_part(reach: &Reach, selection: &Selection) -> impl Fn(u32, &ReachEnd) 
                 }
             }
         }
-        for (place, listed) in (0u32..).zip(&mut listed) {
-            *listed |= selection.names(place);
+        for ((place, end), listed) in (0u32..).zip(&reach.ends).zip(&mut listed) {
+            *listed |= selection.names(place) || (!selection.is_narrow() && is_in(end, selection.only()));
         }
     }
-    let (is_narrow, only) = (selection.is_narrow(), selection.only().map(str::to_owned));
+    let only = selection.only().map(str::to_owned);
     move |place, end| {
         if is_narrow { listed.get(place as usize) == Some(&true) } else { is_in(end, only.as_deref()) }
     }

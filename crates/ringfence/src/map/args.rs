@@ -64,6 +64,11 @@ pub(crate) enum MapFormat {
 }
 
 impl MapFormat {
+    /// Whether it is a diagram.
+    pub(crate) fn is_drawn(self) -> bool {
+        matches!(self, MapFormat::Mermaid | MapFormat::Dot | MapFormat::Svg)
+    }
+
     /// As it is typed.
     pub(crate) fn as_str(self) -> &'static str {
         match self {

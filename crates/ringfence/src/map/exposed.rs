@@ -57,6 +57,13 @@ pub(super) fn listing(map: &Map<'_>, inventory: &Inventory) -> Listing {
     if unknown > 0 {
         summary.push_str(" Where it is unknown, the controller's pods are not in these manifests.");
     }
+    let is_narrow =
+        |e: &&Exposure| ["LoadBalancer", "NodePort"].contains(&e.kind.as_str()) && !e.from.is_empty();
+    if exposures.iter().any(|e| is_narrow(&e)) {
+        summary.push_str(
+            " Where a Service hides the client's address (externalTrafficPolicy: Cluster), pods see a node's instead.",
+        );
+    }
     let json = json!({
         "version": 1,
         "exposed": exposures.iter().map(|e| to_json(map, e)).collect::<Vec<Value>>(),

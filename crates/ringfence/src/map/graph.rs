@@ -48,6 +48,8 @@ pub(super) struct Unit {
     pub(super) among: Option<String>,
     /// Whether its members may not reach each other, where that is to be drawn.
     pub(super) among_denied: bool,
+    /// The names of those in its namespace that may not reach it, where these are too many for lines.
+    pub(super) denied_from: Vec<String>,
 }
 
 /// A workload, a pod, or some pods of a workload.
@@ -103,12 +105,50 @@ impl Graph {
         let matrix = Matrix::new(map, with_denied);
         let (islands, units) = units::find(map, &matrix);
         let nets = bundle::nets(&matrix, &islands, &units);
-        Ok(Graph {
+        let mut graph = Graph {
             islands,
             members: map.rows.len(),
             units: units.into_iter().map(|unit| unit.shown).collect(),
             nets,
-        })
+        };
+        if format == MapFormat::Svg {
+            graph.write_denials_in_boxes();
+        }
+        Ok(graph)
+    }
+
+    /// Where denials inside namespaces would be more lines than can be followed, the boxes say them in words.
+    fn write_denials_in_boxes(&mut self) {
+        const MAX_LINES: usize = 6;
+        let is_inside = |net: &Net| {
+            net.is_denied && !net.from.contains(&Spot::Outside) && !net.to.contains(&Spot::Outside)
+        };
+        if self.nets.iter().filter(|net| is_inside(net)).count() <= MAX_LINES {
+            return;
+        }
+        let (inside, others): (Vec<Net>, Vec<Net>) = self.nets.drain(..).partition(is_inside);
+        self.nets = others;
+        for net in inside {
+            for to in self.units_of(&net.to) {
+                let sources: Vec<usize> = self.units_of(&net.from).into_iter().filter(|u| *u != to).collect();
+                let of = sources.iter().filter_map(|unit| self.units.get(*unit)).flat_map(|u| &u.members);
+                let names: Vec<String> = of.map(|member| member.name.clone()).collect();
+                if let Some(unit) = self.units.get_mut(to) {
+                    unit.denied_from.extend(names);
+                }
+            }
+        }
+    }
+
+    /// The boxes that spots stand for.
+    fn units_of(&self, spots: &[Spot]) -> Vec<usize> {
+        let of = |spot: &Spot| match spot {
+            Spot::Unit(unit) => vec![*unit],
+            Spot::Island(island) => self.islands.get(*island).map(|i| i.units.clone()).unwrap_or_default(),
+            Spot::Everything => (0..self.units.len()).collect(),
+            Spot::Outside => Vec::new(),
+        };
+        spots.iter().flat_map(of).collect()
     }
 
     /// What all of a namespace is called, or with `None` all that is shown.

@@ -124,6 +124,9 @@ fn draw_unit(svg: &mut String, unit: &Unit, rect: &Rect) {
     if let Some(ports) = &unit.among {
         let _ = write!(tip, "; among them: {ports}");
     }
+    if !unit.denied_from.is_empty() {
+        let _ = write!(tip, "; not from {}", unit.denied_from.join(", "));
+    }
     let _ = write!(svg, "<g class=\"unit\"><title>{}</title>", escape(&tip));
     let _ = write!(svg, "<rect class=\"box\" x=\"{x}\" y=\"{y}\" width=\"{w}\" height=\"{h}\" rx=\"5\"/>");
     let side = |isolation| if unit.host_network { "host" } else { isolation };
@@ -147,6 +150,10 @@ fn draw_unit(svg: &mut String, unit: &Unit, rect: &Rect) {
         let _ = write!(svg, "<text class=\"note\" x=\"{}\" y=\"{line}\">{text}</text>", x + 14);
     } else if unit.among_denied {
         let _ = write!(svg, "<text class=\"no\" x=\"{}\" y=\"{line}\">not among them</text>", x + 14);
+    }
+    if let Some(text) = denied_text(unit) {
+        let line = y + h - 8;
+        let _ = write!(svg, "<text class=\"no\" x=\"{}\" y=\"{line}\">{}</text>", x + 14, escape(&text));
     }
     svg.push_str("</g>\n");
 }
@@ -175,6 +182,8 @@ fn lines(svg: &mut String, graph: &Graph, net: &Net, route: &Route, number: usiz
         let _ = write!(svg, "<path d=\"{}\"/>", path(&points));
         if let (true, Some((x, y))) = (arrives, points.last()) {
             let _ = write!(svg, "<path class=\"head\" d=\"{}\"/>", head((*x, *y), into));
+        } else if let (Spot::Island(_) | Spot::Everything, Some((x, y))) = (spot, points.last()) {
+            let _ = write!(svg, "<circle cx=\"{x}\" cy=\"{y}\" r=\"4\"/>");
         }
         match (branch.begins, points.first()) {
             (None, Some((x, y))) => {
@@ -299,6 +308,17 @@ fn member_text(member: &Member) -> String {
 
 fn among_text(ports: &str) -> String {
     format!("among them: {}", shortened(ports, 24))
+}
+
+/// Who may not reach a box, where that is said in words.
+fn denied_text(unit: &Unit) -> Option<String> {
+    const SHOWN: usize = 2;
+    let names = &unit.denied_from;
+    let mut text: Vec<String> = names.iter().take(SHOWN).map(|name| shortened(name, 16)).collect();
+    if names.len() > SHOWN {
+        text.push(format!("{} more", names.len() - SHOWN));
+    }
+    (!names.is_empty()).then(|| format!("not from {}", text.join(", ")))
 }
 
 fn shortened(text: &str, most: usize) -> String {

@@ -49,7 +49,10 @@ fn arriving(matrix: &Matrix, units: &[Found], to: Spot) -> Vec<(Told, BTreeSet<S
     for (from, range, allowed) in flows(matrix, units, to) {
         match (matrix.ports(allowed), range) {
             (None, _) if allowed == Allowed::DENIED => {
-                let told = Told { is_denied: true, label: "denied".to_owned() };
+                // Apart, so that what all of a namespace lacks is one line.
+                let is_outside = from == Spot::Outside || to == Spot::Outside;
+                let label = if is_outside { "denied outside" } else { "denied" };
+                let told = Told { is_denied: true, label: label.to_owned() };
                 found.entry(told).or_default().insert(from);
             }
             (None, _) => {}

@@ -87,6 +87,7 @@ fn unit(map: &Map<'_>, matrix: &Matrix, island: usize, rows: Vec<usize>) -> Foun
             host_network: first.is_some_and(|r| r.host_network),
             among: matrix.ports(within).map(|set| PortList::from(set).to_text()),
             among_denied: within == Allowed::DENIED,
+            denied_from: Vec::new(),
         },
         rows,
     }

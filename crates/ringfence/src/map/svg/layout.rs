@@ -17,6 +17,8 @@ const MAX_COLUMNS: usize = 4;
 /// Between the canvas and the frame, and between the frame and the islands.
 const MARGIN: i32 = 3;
 const TITLE: i32 = 3;
+/// Between columns of boxes: a line with its ports.
+const LABEL: i32 = 8;
 
 /// A rectangle of cells.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
@@ -111,14 +113,16 @@ struct Inside {
 
 /// How many lines of text a box has, names first.
 pub(super) fn text_lines(unit: &Unit) -> usize {
-    unit.members.len() + usize::from(unit.among.is_some() || unit.among_denied)
+    let among = unit.among.is_some() || unit.among_denied;
+    unit.members.len() + usize::from(among) + usize::from(!unit.denied_from.is_empty())
 }
 
 fn size(unit: &Unit) -> (i32, i32) {
     let widest = unit.members.iter().map(|m| text_width(&super::member_text(m), 12)).max().unwrap_or(0);
     let among = unit.among.as_ref().map_or(0, |ports| text_width(&super::among_text(ports), 10));
+    let denied = super::denied_text(unit).map_or(0, |text| text_width(&text, 10));
     let lines = i32::try_from(text_lines(unit)).unwrap_or(1);
-    (in_cells(widest.max(among) + 28).max(10), in_cells(lines * 17 + 12).max(3))
+    (in_cells(widest.max(among).max(denied) + 28).max(10), in_cells(lines * 17 + 12).max(3))
 }
 
 fn in_cells(pixels: i32) -> i32 {
@@ -139,7 +143,7 @@ fn inside(graph: &Graph, units: &[usize], title: &str, gap: i32) -> Inside {
             y += h + gap;
         }
         bottom = bottom.max(y);
-        x += width + gap + 1;
+        x += width + (gap + 1).max(LABEL);
     }
     let w = x.max(in_cells(text_width(title, 14)) + 4);
     Inside { w, h: bottom, units: placed }
