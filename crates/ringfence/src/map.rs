@@ -17,6 +17,8 @@ mod rules;
 mod selection;
 mod svg;
 mod table;
+#[cfg(test)]
+mod tests;
 mod unprotected;
 
 use std::process::ExitCode;

@@ -195,3 +195,40 @@ impl Member {
         Member { name: name.to_owned(), kind: kind.to_owned(), pods }
     }
 }
+
+/// All nets of a map by row, `None` for outside, each with its label; and what they must say.
+#[cfg(test)]
+pub(super) fn bundled(map: &Map<'_>) -> (Vec<(Option<usize>, Option<usize>, String)>, Matrix) {
+    let matrix = Matrix::new(map, false);
+    let (islands, units) = units::find(map, &matrix);
+    let rows = |spot: &Spot| -> Vec<Option<usize>> {
+        let of = |unit: &usize| units[*unit].rows.iter().map(|row| Some(*row)).collect::<Vec<_>>();
+        let parts = |unit: &&usize| !units[**unit].shown.host_network;
+        match spot {
+            Spot::Unit(unit) => of(unit),
+            Spot::Island(island) => islands[*island].units.iter().filter(parts).flat_map(of).collect(),
+            Spot::Everything => islands.iter().flat_map(|i| &i.units).filter(parts).flat_map(of).collect(),
+            Spot::Outside => vec![None],
+        }
+    };
+    let mut all = Vec::new();
+    for net in bundle::nets(&matrix, &islands, &units) {
+        for from in net.from.iter().flat_map(rows) {
+            let to = net.to.iter().flat_map(rows).filter(|to| from.is_none() || *to != from);
+            // What a unit may do with itself is said by itself.
+            let own = |row: &Option<usize>| {
+                units.iter().position(|unit| row.is_some_and(|r| unit.rows.contains(&r)))
+            };
+            let to = to.filter(|to| own(to).is_none() || own(to) != own(&from));
+            all.extend(to.map(|to| (from, to, net.label.clone())));
+        }
+    }
+    for unit in &units {
+        for (from, to) in unit.rows.iter().flat_map(|from| unit.rows.iter().map(move |to| (*from, *to))) {
+            if let Some(ports) = unit.shown.among.as_ref().filter(|_| from != to) {
+                all.push((Some(from), Some(to), ports.clone()));
+            }
+        }
+    }
+    (all, matrix)
+}

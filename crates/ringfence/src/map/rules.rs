@@ -9,9 +9,10 @@ mod block;
 
 use std::io::{self, Write};
 
+pub(super) use self::block::Blocks;
+use self::block::Line;
 use super::Map;
 use super::escape;
-use crate::map::rules::block::{Blocks, Line};
 use crate::table::{cell, heading};
 use crate::terminal::Palette;
 

@@ -10,21 +10,21 @@ use crate::ranges::{self, Range};
 
 /// A set of ports that something shown may use; or that nothing may, where that is to be drawn.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash)]
-pub(super) struct Allowed(u32);
+pub(in crate::map) struct Allowed(u32);
 
 impl Allowed {
     /// Nothing, or nothing that is shown.
-    pub(super) const NOTHING: Allowed = Allowed(0);
+    pub(in crate::map) const NOTHING: Allowed = Allowed(0);
     /// Denied, and to be drawn.
-    pub(super) const DENIED: Allowed = Allowed(1);
+    pub(in crate::map) const DENIED: Allowed = Allowed(1);
 }
 
 /// What one end shares with outside: by range, named only where they fare differently.
-pub(super) type Flows = Vec<(Option<String>, Allowed)>;
+pub(in crate::map) type Flows = Vec<(Option<String>, Allowed)>;
 
 /// The connections between the rows of a map, by place of the rows.
 #[derive(Debug)]
-pub(super) struct Matrix {
+pub(in crate::map) struct Matrix {
     size: usize,
     cells: Vec<Allowed>,
     from_outside: Vec<Flows>,
@@ -36,7 +36,7 @@ pub(super) struct Matrix {
 type ByPorts = BTreeMap<Allowed, Vec<Range>>;
 
 impl Matrix {
-    pub(super) fn new(map: &Map<'_>, with_denied: bool) -> Matrix {
+    pub(in crate::map) fn new(map: &Map<'_>, with_denied: bool) -> Matrix {
         let size = map.rows.len();
         let mut row_of = vec![None; map.reach.ends.len()];
         for (row, shown) in map.rows.iter().enumerate() {
@@ -110,27 +110,27 @@ impl Matrix {
         }
     }
 
-    pub(super) fn size(&self) -> usize {
+    pub(in crate::map) fn size(&self) -> usize {
         self.size
     }
 
     /// What may pass from one row to another.
-    pub(super) fn at(&self, from: usize, to: usize) -> Allowed {
+    pub(in crate::map) fn at(&self, from: usize, to: usize) -> Allowed {
         self.cells.get(from * self.size + to).copied().unwrap_or(Allowed::NOTHING)
     }
 
     /// What may come from outside.
-    pub(super) fn from_outside(&self, to: usize) -> &[(Option<String>, Allowed)] {
+    pub(in crate::map) fn from_outside(&self, to: usize) -> &[(Option<String>, Allowed)] {
         self.from_outside.get(to).map_or(&[], |flows| flows)
     }
 
     /// What may go outside.
-    pub(super) fn to_outside(&self, from: usize) -> &[(Option<String>, Allowed)] {
+    pub(in crate::map) fn to_outside(&self, from: usize) -> &[(Option<String>, Allowed)] {
         self.to_outside.get(from).map_or(&[], |flows| flows)
     }
 
     /// The ports; `None` where nothing may pass.
-    pub(super) fn ports(&self, allowed: Allowed) -> Option<&PortSet> {
+    pub(in crate::map) fn ports(&self, allowed: Allowed) -> Option<&PortSet> {
         let place = allowed.0.checked_sub(2)?;
         self.sets.get(place as usize).map(|set| &**set)
     }

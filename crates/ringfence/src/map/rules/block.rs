@@ -12,24 +12,24 @@ use crate::reference::Reference;
 
 /// One line of the table.
 #[derive(Debug)]
-pub(super) struct Line {
-    pub(super) source: String,
-    pub(super) destination: String,
-    pub(super) service: String,
-    pub(super) is_allowed: bool,
-    pub(super) by: String,
+pub(in crate::map) struct Line {
+    pub(in crate::map) source: String,
+    pub(in crate::map) destination: String,
+    pub(in crate::map) service: String,
+    pub(in crate::map) is_allowed: bool,
+    pub(in crate::map) by: String,
     /// Whether it is for all that no line before it is for.
-    pub(super) is_default: bool,
+    pub(in crate::map) is_default: bool,
 }
 
 impl Line {
-    pub(super) fn action(&self) -> &'static str {
+    pub(in crate::map) fn action(&self) -> &'static str {
         if self.is_allowed { "allow" } else { "deny" }
     }
 }
 
 /// Makes the lines of one destination after the other.
-pub(super) struct Blocks<'m, 'r> {
+pub(in crate::map) struct Blocks<'m, 'r> {
     map: &'m Map<'r>,
     rows: Rows<'r>,
     maps: PortMaps<'r>,
@@ -47,7 +47,7 @@ struct Party {
 }
 
 impl<'m, 'r> Blocks<'m, 'r> {
-    pub(super) fn new(map: &'m Map<'r>) -> Blocks<'m, 'r> {
+    pub(in crate::map) fn new(map: &'m Map<'r>) -> Blocks<'m, 'r> {
         let engine = map.engine;
         let party = |end: &ReachEnd| match end {
             ReachEnd::Pods { pods, .. } => {
@@ -76,7 +76,7 @@ impl<'m, 'r> Blocks<'m, 'r> {
     }
 
     /// The destinations, places among the ends.
-    pub(super) fn destinations(&self) -> Vec<u32> {
+    pub(in crate::map) fn destinations(&self) -> Vec<u32> {
         let ends = (0u32..).zip(&self.map.reach.ends);
         // All of outside is one destination: where the first of its ranges is.
         let mut outside = false;
@@ -91,7 +91,7 @@ impl<'m, 'r> Blocks<'m, 'r> {
     }
 
     /// The lines of a destination; none where none of its connections is asked for.
-    pub(super) fn lines(&mut self, to: u32) -> Vec<Line> {
+    pub(in crate::map) fn lines(&mut self, to: u32) -> Vec<Line> {
         let reach = self.map.reach;
         let ends = || (0u32..).zip(&reach.ends);
         let mut shown: Vec<u32> = Vec::new();
