@@ -17,6 +17,10 @@ pub struct Inventory {
     pub workloads: Vec<Workload>,
     /// Services.
     pub services: Vec<Service>,
+    /// Ingresses and Gateway routes: ways from outside to Services.
+    pub routes: Vec<Route>,
+    /// Gateways.
+    pub gateways: Vec<Gateway>,
     /// Network policies, each name once.
     pub policies: Vec<NetworkPolicy>,
     /// Policies of the whole cluster, each kind and name once, in the order of the text.
@@ -109,6 +113,8 @@ pub struct Service {
     pub headless: bool,
     /// Its ports.
     pub ports: Vec<ServicePort>,
+    /// Addresses outside the cluster's own on which it is reached (`externalIPs`), as written.
+    pub external_ips: Vec<String>,
     /// Its annotations.
     pub annotations: Labels,
     /// Where it is written.
@@ -126,6 +132,8 @@ pub struct ServicePort {
     pub port: u16,
     /// The port on the pod.
     pub target: TargetPort,
+    /// The port on every node, where one is written.
+    pub node_port: Option<u16>,
 }
 
 /// How a Service names the port of its pods.
@@ -135,4 +143,82 @@ pub enum TargetPort {
     Number(u16),
     /// By the name of a container port.
     Name(String),
+}
+
+/// An Ingress or a route of the Gateway API.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Route {
+    /// Its namespace.
+    pub namespace: String,
+    /// The kind, such as `Ingress` or `HTTPRoute`.
+    pub kind: String,
+    /// The name.
+    pub name: String,
+    /// The class of an Ingress: which controller serves it.
+    pub class: Option<String>,
+    /// The Gateways that a route belongs to.
+    pub parents: Vec<RouteParent>,
+    /// Where it leads: one entry for each host and path.
+    pub backends: Vec<Backend>,
+    /// Where it is written.
+    pub source: Option<Source>,
+}
+
+/// The Gateway that a route belongs to.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct RouteParent {
+    /// Its namespace.
+    pub namespace: String,
+    /// The name.
+    pub name: String,
+}
+
+/// A Service that a route leads to.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Backend {
+    /// The Service's namespace.
+    pub namespace: String,
+    /// The Service's name.
+    pub service: String,
+    /// Which of its ports.
+    pub port: Option<BackendPort>,
+    /// The host name that is asked for; `None`: any.
+    pub host: Option<String>,
+    /// The path; `None`: any, or there are no paths.
+    pub path: Option<String>,
+    /// Where it is written.
+    pub source: Option<Source>,
+}
+
+/// How a route names a port of a Service.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub enum BackendPort {
+    /// By number.
+    Number(u16),
+    /// By the name that the Service gives it.
+    Name(String),
+}
+
+/// A Gateway.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Gateway {
+    /// Its namespace.
+    pub namespace: String,
+    /// The name.
+    pub name: String,
+    /// Its class: which controller serves it.
+    pub class: Option<String>,
+    /// Where it listens.
+    pub listeners: Vec<Listener>,
+    /// Where it is written.
+    pub source: Option<Source>,
+}
+
+/// A port on which a Gateway listens.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Listener {
+    /// The port.
+    pub port: u16,
+    /// The protocol, as the Gateway API spells it.
+    pub protocol: String,
 }

@@ -17,7 +17,10 @@ mod world;
 mod yaml;
 
 pub use finding::{Finding, Level};
-pub use inventory::{ContainerPort, Inventory, Owner, Service, ServicePort, TargetPort, Workload};
+pub use inventory::{
+    Backend, BackendPort, ContainerPort, Gateway, Inventory, Listener, Owner, Route, RouteParent, Service,
+    ServicePort, TargetPort, Workload,
+};
 pub use node::{Entry, Node, Value};
 pub use read::{Manifest, ReadOptions, Reader, Reading, read};
 pub use source::{FileId, Place, SourceFile, Sources, Span};

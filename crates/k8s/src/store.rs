@@ -4,7 +4,7 @@ use std::collections::{BTreeMap, HashMap};
 
 use ringfence_policy::{ClusterPolicy, Namespace, NetworkPolicy};
 
-use crate::inventory::{Inventory, Service, Workload};
+use crate::inventory::{Gateway, Inventory, Route, Service, Workload};
 use crate::lower::Lowered;
 use crate::lower::context::Context;
 use crate::node::Node;
@@ -35,6 +35,8 @@ impl Store<'_> {
             }
             Lowered::Workload(workload, meta) => (workload.kind.as_str(), meta),
             Lowered::Service(_, meta) => ("Service", meta),
+            Lowered::Route(route, meta) => (route.kind.as_str(), meta),
+            Lowered::Gateway(_, meta) => ("Gateway", meta),
             Lowered::Namespace(_, meta) => ("Namespace", meta),
             Lowered::Node(_, meta) => ("Node", meta),
             Lowered::Policy(_, meta) => ("NetworkPolicy", meta),
@@ -54,6 +56,12 @@ impl Store<'_> {
             }
             Lowered::Service(service, _) => {
                 place.put(context, &mut inventory.services, service);
+            }
+            Lowered::Route(route, _) => {
+                place.put(context, &mut inventory.routes, route);
+            }
+            Lowered::Gateway(gateway, _) => {
+                place.put(context, &mut inventory.gateways, gateway);
             }
             Lowered::Namespace(namespace, _) => {
                 place.put(context, &mut inventory.namespaces, namespace);
@@ -156,6 +164,25 @@ impl Alike for Workload {
 impl Alike for Service {
     fn is_like(&self, other: &Service) -> bool {
         Service { source: None, ..self.clone() } == Service { source: None, ..other.clone() }
+    }
+}
+
+impl Alike for Route {
+    fn is_like(&self, other: &Route) -> bool {
+        let bare = |route: &Route| {
+            let mut route = Route { source: None, ..route.clone() };
+            for backend in &mut route.backends {
+                backend.source = None;
+            }
+            route
+        };
+        bare(self) == bare(other)
+    }
+}
+
+impl Alike for Gateway {
+    fn is_like(&self, other: &Gateway) -> bool {
+        Gateway { source: None, ..self.clone() } == Gateway { source: None, ..other.clone() }
     }
 }
 

@@ -460,11 +460,13 @@ mod tests {
                 kind: "ClusterIP".into(),
                 headless: false,
                 annotations: Labels::new(),
+                external_ips: Vec::new(),
                 ports: vec![K8sServicePort {
                     name: None,
                     protocol: Protocol::Tcp,
                     port: 1,
                     target: TargetPort::Name("http".into()),
+                    node_port: None,
                 }],
                 source: None,
             }],

@@ -117,7 +117,8 @@ fn inventory(world: &World, random: &mut Random) -> Inventory {
             source: None,
         });
         if random.chance(60) {
-            let port = |protocol, port, target| ServicePort { name: None, protocol, port, target };
+            let port =
+                |protocol, port, target| ServicePort { name: None, protocol, port, target, node_port: None };
             inventory.services.push(Service {
                 namespace: pod.namespace.clone(),
                 name: format!("of-{}", pod.name),
@@ -131,6 +132,7 @@ fn inventory(world: &World, random: &mut Random) -> Inventory {
                 ],
                 source: None,
                 annotations: Default::default(),
+                external_ips: Vec::new(),
             });
         }
     }

@@ -9,6 +9,8 @@ use clap::{Args, ColorChoice, CommandFactory, FromArgMatches, Parser, Subcommand
 use ipnet::IpNet;
 use ringfence_policy::{DomainPattern, ResolvedName};
 
+use crate::map::args::{MapFormat, SelectArgs};
+
 /// The exit status of a question that is answered with no.
 pub(crate) const DENIED: u8 = 1;
 /// The exit status of a usage error, and of input that could not be read.
@@ -79,6 +81,9 @@ pub(crate) struct MapArgs {
     /// Show each pod by itself instead of workloads; the replicas of a manifest, which are alike, as one
     #[arg(long)]
     pub(crate) pods: bool,
+
+    #[command(flatten)]
+    pub(crate) select: SelectArgs,
 
     /// The format of the answer
     #[arg(short, long, value_name = "FORMAT", default_value = "table")]
@@ -219,14 +224,6 @@ impl InputArgs {
 }
 
 #[derive(Debug, Clone, Copy, PartialEq, Eq, ValueEnum)]
-pub(crate) enum MapFormat {
-    /// For people
-    Table,
-    /// For programs
-    Json,
-}
-
-#[derive(Debug, Clone, Copy, PartialEq, Eq, ValueEnum)]
 pub(crate) enum ExplainFormat {
     /// For people
     Text,
@@ -261,6 +258,15 @@ Examples:
 
   # Pod by pod, of a cluster's objects
   kubectl get namespaces,pods,networkpolicies -A -o yaml | ringfence map - --pods
+
+  # A picture, a diagram for a README, a firewall table for an audit
+  ringfence map k8s/ -o svg > map.svg
+  ringfence map k8s/ -o mermaid --focus shop/db
+  ringfence map k8s/ -o rules --to shop/db
+
+  # What an intruder in web could reach, step by step; what can be reached from outside, and how
+  ringfence map k8s/ --reachable-from shop/web
+  ringfence map k8s/ --exposed
 
   # For programs
   kustomize build overlays/prod | ringfence map - -o json";

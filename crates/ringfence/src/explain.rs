@@ -8,8 +8,8 @@ mod party;
 mod question;
 mod quote;
 mod repair;
-mod rule;
-mod service;
+pub(crate) mod rule;
+pub(crate) mod service;
 mod syntax;
 mod text;
 

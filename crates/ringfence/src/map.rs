@@ -1,29 +1,59 @@
 //! `ringfence map`: who may reach whom, as the engine's [`Reach`] says; here it is only narrowed and shown.
 
 mod allowed;
+pub(crate) mod args;
+mod csv;
+mod dot;
+mod escape;
+mod exposed;
+mod graph;
+mod hops;
 mod json;
+mod lines;
+mod listing;
+mod markdown;
+mod mermaid;
+mod rules;
+mod selection;
+mod svg;
 mod table;
+#[cfg(test)]
+mod tests;
+mod unprotected;
 
 use std::process::ExitCode;
 
-use ringfence_policy::{Connections, Direction, Engine, PodId, Reach, ReachEnd, View, Workload};
+use ringfence_policy::{Connection, Direction, Engine, PodId, Reach, ReachEnd, View, Workload};
 
-use crate::cli::{MapArgs, MapFormat};
+use crate::cli::MapArgs;
+use crate::complaint::Complaint;
 use crate::input::{self, Input};
+use crate::map::args::MapFormat;
+use crate::map::graph::Graph;
+use crate::map::selection::{Finder, Selection};
 use crate::notes;
 use crate::reference::{Reference, Referrer};
 use crate::terminal::Terminal;
 
 /// Reads, asks and shows.
 pub(crate) fn run(args: &MapArgs, terminal: &Terminal) -> anyhow::Result<ExitCode> {
-    let Input { engine, .. } = input::read(&args.paths, &args.input, terminal)?;
+    let Input { engine, inventory, .. } = input::read(&args.paths, &args.input, terminal)?;
     let only = args.input.namespace.as_deref().filter(|_| !args.all_namespaces);
     let view = if args.pods { View::Pods } else { View::Workloads };
     let reach = Reach::with_view(&engine, view);
-    let map = Map::new(&engine, &reach, view, only);
-    match args.output {
-        MapFormat::Json => terminal.stream(|out| json::write(&map, out))?,
-        MapFormat::Table => terminal.stream(|out| table::write(&map, terminal.palette(), out))?,
+    let finder = Finder::new(&engine, &inventory, &reach, args.input.default_namespace());
+    let selection = finder.selection(&args.select, only)?;
+    let map = Map::new(&engine, &reach, view, selection, args.output.is_drawn());
+    if let Some(name) = &args.select.reachable_from {
+        let start = finder.ends(name)?;
+        let listing = hops::listing(&map, &start, name, args.select.hops);
+        listing.show(args.output, "--reachable-from", terminal)?;
+    } else if args.select.exposed {
+        exposed::listing(&map, &inventory).show(args.output, "--exposed", terminal)?;
+    } else if args.select.unprotected {
+        unprotected::listing(&map).show(args.output, "--unprotected", terminal)?;
+    } else {
+        show(&map, args, terminal)?;
     }
     if map.rows.is_empty() {
         let what = if args.pods { "pods" } else { "workloads" };
@@ -38,13 +68,35 @@ pub(crate) fn run(args: &MapArgs, terminal: &Terminal) -> anyhow::Result<ExitCod
     Ok(ExitCode::SUCCESS)
 }
 
+fn show(map: &Map<'_>, args: &MapArgs, terminal: &Terminal) -> anyhow::Result<()> {
+    let format = args.output;
+    if args.select.denied && !format.is_drawn() {
+        return Err(Complaint::new(format!("--denied is for diagrams, not for -o {}", format.as_str()))
+            .help("draw them: -o svg, -o mermaid or -o dot")
+            .help("-o rules has a line for what each destination denies")
+            .into());
+    }
+    let graph = || Graph::new(map, format, args.select.denied);
+    match format {
+        MapFormat::Json => terminal.stream(|out| json::write(map, out)),
+        MapFormat::Table => terminal.stream(|out| table::write(map, terminal.palette(), out)),
+        MapFormat::Csv => terminal.stream(|out| csv::write(map, out)),
+        MapFormat::Markdown => terminal.stream(|out| markdown::write(map, out)),
+        MapFormat::Rules => terminal.stream(|out| rules::table(map, terminal.palette(), out)),
+        MapFormat::RulesCsv => terminal.stream(|out| rules::csv(map, out)),
+        MapFormat::Mermaid => terminal.answer(&mermaid::text(&graph()?)?),
+        MapFormat::Dot => terminal.answer(&dot::text(&graph()?)),
+        MapFormat::Svg => terminal.answer(&svg::text(&graph()?)),
+    }
+}
+
 /// What is shown. Connections are listed anew each time that they are asked for: there can be millions.
 #[derive(Debug)]
 struct Map<'r> {
+    engine: &'r Engine,
     reach: &'r Reach,
     view: View,
-    /// The namespace that one end of each connection is in.
-    only: Option<&'r str>,
+    selection: Selection,
     rows: Vec<Row>,
     /// The names of the ends.
     references: Vec<Reference>,
@@ -54,6 +106,8 @@ struct Map<'r> {
 /// A pod, a workload, or the pods of one that policies treat alike.
 #[derive(Debug)]
 struct Row {
+    /// Its place among the ends.
+    place: u32,
     reference: Reference,
     namespace: String,
     workload: Workload,
@@ -65,37 +119,74 @@ struct Row {
 }
 
 impl<'r> Map<'r> {
-    /// The map of all, or of what has an end in one namespace.
-    fn new(engine: &Engine, reach: &'r Reach, view: View, only: Option<&'r str>) -> Map<'r> {
+    /// The map of all, or of what was chosen. In a picture of a namespace, what it connects to has rows too.
+    fn new(
+        engine: &'r Engine,
+        reach: &'r Reach,
+        view: View,
+        selection: Selection,
+        is_drawn: bool,
+    ) -> Map<'r> {
         let referrer = Referrer::new(engine);
         let references: Vec<Reference> =
             reach.ends.iter().map(|end| reference(&referrer, view, end)).collect();
-        let rows = reach.ends.iter().zip(&references).filter_map(|(end, reference)| match end {
-            ReachEnd::Pods { namespace, workload, pods, .. } if is_in(end, only) => {
-                Some(Row::new(engine, reference, namespace, workload, pods))
-            }
-            _ => None,
-        });
+        let takes_part = taking_part(reach, &selection, is_drawn);
+        let rows = (0u32..).zip(reach.ends.iter().zip(&references)).filter_map(
+            |(place, (end, reference))| match end {
+                ReachEnd::Pods { namespace, workload, pods, .. } if takes_part(place, end) => {
+                    Some(Row::new(engine, place, reference, namespace, workload, pods))
+                }
+                _ => None,
+            },
+        );
+        let rows = rows.collect();
         Map {
+            engine,
             reach,
             view,
-            only,
-            rows: rows.collect(),
+            selection,
+            rows,
             notes: notes::unknown_pod_addresses(engine).into_iter().collect(),
             references,
         }
     }
 
     /// What may connect, in order.
-    fn connections(&self) -> Connections<'r> {
-        let only = self.only;
-        self.reach.connections_of(|end| is_in(end, only))
+    fn connections(&self) -> impl Iterator<Item = Connection> {
+        self.selection.connections(self.reach)
+    }
+}
+
+/// Whether an end has a row: it is in the chosen namespace, or it was chosen by name or connects to what was.
+fn taking_part(
+    reach: &Reach,
+    selection: &Selection,
+    is_drawn: bool,
+) -> impl Fn(u32, &ReachEnd) -> bool + use<> {
+    let mut listed = vec![false; reach.ends.len()];
+    let is_narrow = selection.is_narrow() || (is_drawn && selection.only().is_some());
+    if is_narrow {
+        for connection in selection.connections(reach) {
+            for end in [connection.from, connection.to] {
+                if let Some(listed) = listed.get_mut(end as usize) {
+                    *listed = true;
+                }
+            }
+        }
+        for ((place, end), listed) in (0u32..).zip(&reach.ends).zip(&mut listed) {
+            *listed |= selection.names(place) || (!selection.is_narrow() && is_in(end, selection.only()));
+        }
+    }
+    let only = selection.only().map(str::to_owned);
+    move |place, end| {
+        if is_narrow { listed.get(place as usize) == Some(&true) } else { is_in(end, only.as_deref()) }
     }
 }
 
 impl Row {
     fn new(
         engine: &Engine,
+        place: u32,
         reference: &Reference,
         namespace: &str,
         workload: &Workload,
@@ -109,6 +200,7 @@ impl Row {
             _ => "open",
         };
         Row {
+            place,
             reference: reference.clone(),
             namespace: namespace.to_owned(),
             workload: workload.clone(),

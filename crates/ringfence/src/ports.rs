@@ -37,6 +37,36 @@ impl PortList {
         }
     }
 
+    /// Adds ports of a protocol that come after those that are there.
+    pub(crate) fn push(&mut self, protocol: Protocol, range: PortRange) {
+        match self.ranges.last_mut() {
+            Some((last, ranges)) if *last == protocol => match ranges.last_mut() {
+                Some(before) if before.last().checked_add(1) == Some(range.first()) => {
+                    if let Some(both) = PortRange::new(before.first(), range.last()) {
+                        *before = both;
+                    }
+                }
+                _ => ranges.push(range),
+            },
+            _ => self.ranges.push((protocol, vec![range])),
+        }
+    }
+
+    /// Adds the protocols without ports.
+    pub(crate) fn push_other(&mut self) {
+        self.other = true;
+    }
+
+    /// Whether some traffic is in both.
+    pub(crate) fn meets(&self, with: &PortList) -> bool {
+        let meets = |a: &PortRange, b: &PortRange| a.first() <= b.last() && b.first() <= a.last();
+        (self.other && with.other)
+            || self.ranges.iter().any(|(protocol, ranges)| {
+                let of = with.ranges.iter().filter(|(p, _)| p == protocol).flat_map(|(_, ranges)| ranges);
+                of.into_iter().any(|b| ranges.iter().any(|a| meets(a, b)))
+            })
+    }
+
     /// Whether it is every protocol and port.
     pub(crate) fn is_all(&self) -> bool {
         self.other

@@ -6,7 +6,7 @@ use super::cluster::{ADMIN, BASELINE, CLUSTER};
 use super::context::{BUILT_IN, Context, Reported, field, key_span};
 use super::meta::Meta;
 use super::names;
-use crate::inventory::{Service, Workload};
+use crate::inventory::{Gateway, Route, Service, Workload};
 use crate::node::{Entry, Node, Value};
 use crate::source::Span;
 use crate::yaml::MAX_DEPTH;
@@ -16,6 +16,8 @@ use crate::yaml::MAX_DEPTH;
 pub(crate) enum Lowered {
     Workload(Workload, Meta),
     Service(Service, Meta),
+    Route(Route, Meta),
+    Gateway(Gateway, Meta),
     Namespace(Namespace, Meta),
     Node(ringfence_policy::Node, Meta),
     Policy(NetworkPolicy, Meta),
@@ -26,7 +28,7 @@ pub(crate) enum Lowered {
 }
 
 /// The kinds that are read, with the API versions in which they exist or existed.
-const KINDS: [(&str, &[&str]); 15] = [
+const KINDS: [(&str, &[&str]); 22] = [
     ("Pod", &["v1"]),
     ("Deployment", &["apps/v1", "apps/v1beta2", "apps/v1beta1", "extensions/v1beta1"]),
     ("StatefulSet", &["apps/v1", "apps/v1beta2", "apps/v1beta1"]),
@@ -36,12 +38,31 @@ const KINDS: [(&str, &[&str]); 15] = [
     ("Job", &["batch/v1"]),
     ("CronJob", &["batch/v1", "batch/v1beta1", "batch/v2alpha1"]),
     ("Service", &["v1"]),
+    ("Ingress", &["networking.k8s.io/v1", "networking.k8s.io/v1beta1", "extensions/v1beta1"]),
+    ("Gateway", GATEWAY_VERSIONS),
+    ("HTTPRoute", GATEWAY_VERSIONS),
+    ("GRPCRoute", GATEWAY_VERSIONS),
+    ("TCPRoute", GATEWAY_VERSIONS),
+    ("TLSRoute", GATEWAY_VERSIONS),
+    ("UDPRoute", GATEWAY_VERSIONS),
     ("Namespace", &["v1"]),
     ("Node", &["v1"]),
     ("NetworkPolicy", &["networking.k8s.io/v1", "extensions/v1beta1"]),
     ("ClusterNetworkPolicy", &["policy.networking.k8s.io/v1alpha2"]),
     ("AdminNetworkPolicy", &["policy.networking.k8s.io/v1alpha1"]),
     ("BaselineAdminNetworkPolicy", &["policy.networking.k8s.io/v1alpha1"]),
+];
+
+/// The group of the Gateway API. Its kinds are no policies: what is not known of them is passed over.
+const GATEWAY_GROUP: &str = "gateway.networking.k8s.io";
+
+/// The versions of the Gateway API; not each kind is in each.
+const GATEWAY_VERSIONS: &[&str] = &[
+    "gateway.networking.k8s.io/v1",
+    "gateway.networking.k8s.io/v1beta1",
+    "gateway.networking.k8s.io/v1alpha3",
+    "gateway.networking.k8s.io/v1alpha2",
+    "gateway.networking.k8s.io/v1alpha1",
 ];
 
 /// The group of SIG Network's own policies. A kind of it that is not known here is not passed over.
@@ -152,6 +173,11 @@ impl Context<'_> {
         match *kind {
             "Pod" => self.pod(node).map(|(w, m)| Lowered::Workload(w, m)),
             "Service" => self.service(node).map(|(s, m)| Lowered::Service(s, m)),
+            "Ingress" => self.ingress(node).map(|(r, m)| Lowered::Route(r, m)),
+            "Gateway" => self.gateway(node).map(|(g, m)| Lowered::Gateway(g, m)),
+            "HTTPRoute" | "GRPCRoute" | "TCPRoute" | "TLSRoute" | "UDPRoute" => {
+                self.gateway_route(node, kind).map(|(r, m)| Lowered::Route(r, m))
+            }
             "Namespace" => self.namespace(node).map(|(n, m)| Lowered::Namespace(n, m)),
             "Node" => self.cluster_node(node).map(|(n, m)| Lowered::Node(n, m)),
             "NetworkPolicy" => {
@@ -194,7 +220,7 @@ impl Context<'_> {
         versions: &[&str],
     ) -> Result<Lowered, Reported> {
         let span = field(entries, "apiVersion").and_then(|n| n.span).or_else(|| key_span(entries, "kind"));
-        if is_builtin(version) {
+        if is_builtin(version) && group(version) != GATEWAY_GROUP {
             let message = format!("there is no {kind} in `{version}`");
             let help = versions.first().map(|v| format!("write `apiVersion: {v}`"));
             return Err(self.error("unknown-version", span, message, help));

@@ -11,6 +11,7 @@ mod meta;
 pub(crate) mod names;
 mod policy;
 mod ports;
+mod route;
 mod selector;
 mod service;
 mod workload;

@@ -33,6 +33,12 @@ impl Context<'_> {
             },
             None => Ok(Vec::new()),
         };
+        let mut external_ips = Vec::new();
+        if let Some(node) = field(spec, "externalIPs") {
+            for item in self.sequence(node, "externalIPs")? {
+                external_ips.push(self.string(item, "externalIPs")?.to_owned());
+            }
+        }
         let kind = kind?;
         let service = Service {
             namespace: meta.namespace.clone(),
@@ -41,6 +47,7 @@ impl Context<'_> {
             kind: if kind.is_empty() { "ClusterIP" } else { kind }.to_owned(),
             headless: headless?,
             ports: ports?,
+            external_ips,
             annotations: meta.annotations.clone(),
             source: self.source(object.span),
         };
@@ -66,13 +73,18 @@ impl Context<'_> {
             Some(Node { value: Value::String(s), .. }) if s.is_empty() => Ok(None),
             Some(node) => self.port_or_name(node, "targetPort").map(Some),
         };
+        let node_port = match field(entries, "nodePort") {
+            // The server takes 0 for a port of its own choice.
+            Some(Node { value: Value::Int(0), .. }) | None => None,
+            Some(node) => Some(self.port_number(node, "nodePort")?),
+        };
         let port = port?;
         let target = match target? {
             None => TargetPort::Number(port),
             Some(PortOrName::Number(number)) => TargetPort::Number(number),
             Some(PortOrName::Name(name)) => TargetPort::Name(name),
         };
-        Ok(ServicePort { name: name?, protocol: protocol?, port, target })
+        Ok(ServicePort { name: name?, protocol: protocol?, port, target, node_port })
     }
 
     pub(crate) fn namespace(&mut self, object: &Node) -> Result<(Namespace, Meta), Reported> {

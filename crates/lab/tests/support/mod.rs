@@ -54,7 +54,7 @@ pub(crate) fn service(full_name: &str, ports: &[&str]) -> Service {
         let (from, to) = text.split_once(':').unwrap();
         let ContainerPort { protocol, port, .. } = port(from);
         let target = to.parse().map_or_else(|_| TargetPort::Name(to.into()), TargetPort::Number);
-        ServicePort { name: None, protocol, port, target }
+        ServicePort { name: None, protocol, port, target, node_port: None }
     });
     Service {
         namespace: namespace.into(),
@@ -64,6 +64,7 @@ pub(crate) fn service(full_name: &str, ports: &[&str]) -> Service {
         headless: false,
         annotations: BTreeMap::new(),
         ports: ports.collect(),
+        external_ips: Vec::new(),
         source: None,
     }
 }

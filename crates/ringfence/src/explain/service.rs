@@ -10,18 +10,18 @@ use crate::target::Port;
 
 /// Where a Service leads.
 #[derive(Debug)]
-pub(super) struct Target<'i> {
+pub(crate) struct Target<'i> {
     /// The Service's port; `None` where pods are reached without translation.
-    pub(super) port: Option<&'i ServicePort>,
+    pub(crate) port: Option<&'i ServicePort>,
     /// The pods that receive it. Never empty.
-    pub(super) pods: Vec<PodId>,
+    pub(crate) pods: Vec<PodId>,
     /// Without translation, what is sent, if that was asked for.
-    pub(super) direct: Option<Traffic>,
+    pub(crate) direct: Option<Traffic>,
 }
 
 impl Target<'_> {
     /// What a pod receives; `None`: whatever is sent.
-    pub(super) fn traffic(&self, engine: &Engine, pod: PodId) -> Option<Traffic> {
+    pub(crate) fn traffic(&self, engine: &Engine, pod: PodId) -> Option<Traffic> {
         match self.port {
             Some(port) => pod_port(engine, port, pod),
             None => self.direct,
@@ -30,7 +30,7 @@ impl Target<'_> {
 }
 
 /// The pods that a Service selects.
-pub(super) fn pods(engine: &Engine, service: &Service) -> Vec<PodId> {
+pub(crate) fn pods(engine: &Engine, service: &Service) -> Vec<PodId> {
     let Some(selector) = service.selector.as_ref().filter(|s| !s.is_empty()) else { return Vec::new() };
     let selects = |pod: &ringfence_policy::Pod| {
         pod.namespace == service.namespace && selector.iter().all(|(k, v)| pod.labels.get(k) == Some(v))
@@ -39,7 +39,7 @@ pub(super) fn pods(engine: &Engine, service: &Service) -> Vec<PodId> {
 }
 
 /// Where a port of a Service leads; without a port, each of its ports.
-pub(super) fn targets<'i>(
+pub(crate) fn targets<'i>(
     engine: &Engine,
     service: &'i Service,
     port: Option<&Port>,
@@ -96,7 +96,7 @@ pub(super) fn targets<'i>(
 }
 
 /// That a pod is asked about on a port which only its Service has.
-pub(super) fn port_mistaken(
+pub(crate) fn port_mistaken(
     engine: &Engine,
     inventory: &Inventory,
     asked: &[PodId],
@@ -126,7 +126,7 @@ pub(super) fn port_mistaken(
 
 /// Such as `http (TCP 80 to 8080)`.
 fn port_text(port: &ServicePort) -> String {
-    let ServicePort { name, protocol, port, target } = port;
+    let ServicePort { name, protocol, port, target, .. } = port;
     let target = match target {
         TargetPort::Number(number) => number.to_string(),
         TargetPort::Name(name) => name.clone(),
@@ -138,7 +138,7 @@ fn port_text(port: &ServicePort) -> String {
 }
 
 /// What a pod receives of a Service's port; `None` where it has no port of the target's name.
-fn pod_port(engine: &Engine, port: &ServicePort, pod: PodId) -> Option<Traffic> {
+pub(crate) fn pod_port(engine: &Engine, port: &ServicePort, pod: PodId) -> Option<Traffic> {
     let number = match &port.target {
         TargetPort::Number(number) => *number,
         TargetPort::Name(name) => {

@@ -50,7 +50,7 @@ fn connections(map: &Map<'_>, out: &mut impl Write) -> io::Result<()> {
     out.write_all(if source.is_some() { b"\n  ]" } else { b"[]" })
 }
 
-fn row_json(row: &Row, view: View) -> Value {
+pub(super) fn row_json(row: &Row, view: View) -> Value {
     let mut value = row.reference.to_json();
     if let Value::Object(fields) = &mut value {
         let some_of_them = fields.shift_remove("podNames");

@@ -3,11 +3,11 @@
 //! How wide the columns are depends on every line, so connections are listed twice: once to measure, once to write.
 
 use std::io::{self, Write};
-use std::rc::Rc;
 
-use ringfence_policy::{Connection, PortSet, ReachEnd, View};
+use ringfence_policy::View;
 
 use super::allowed::Allowed;
+use super::lines::Merged;
 use super::{Map, Row};
 use crate::ports::PortList;
 use crate::reference::Reference;
@@ -52,7 +52,7 @@ fn ends(map: &Map<'_>, palette: Palette) -> String {
     columns(&["NAMESPACE", what, "PODS", "INGRESS", "EGRESS"], &rows, palette, paint)
 }
 
-fn name(row: &Row) -> String {
+pub(super) fn name(row: &Row) -> String {
     let Row { reference, workload, .. } = row;
     let of_workload = format!("{}/{}", workload.kind.to_lowercase(), workload.name);
     match reference {
@@ -101,40 +101,4 @@ fn connections(map: &Map<'_>, palette: Palette, out: &mut impl Write) -> io::Res
         out.write_all(allowed.text(&ports).as_bytes())?;
     }
     Ok(())
-}
-
-/// The connections, with all outside ranges as one end where the same is allowed for every one of them.
-struct Merged<'m, 'r> {
-    map: &'m Map<'r>,
-    /// The place of the first outside range.
-    outside: u32,
-    /// By end: whether it may be reached from all outside alike, and may reach all of it alike.
-    alike: Vec<(bool, bool)>,
-}
-
-impl<'m, 'r> Merged<'m, 'r> {
-    fn new(map: &'m Map<'r>) -> Merged<'m, 'r> {
-        let reach = map.reach;
-        let alike: Vec<(bool, bool)> = (0u32..)
-            .zip(&reach.ends)
-            .take_while(|(_, end)| matches!(end, ReachEnd::Pods { .. }))
-            .map(|(place, _)| (reach.is_open_to_all_outside(place), reach.may_reach_all_outside(place)))
-            .collect();
-        Merged { map, outside: u32::try_from(alike.len()).unwrap_or(u32::MAX), alike }
-    }
-
-    /// The lines: places among the references, and one more for all of outside.
-    fn lines(&self) -> impl Iterator<Item = (usize, usize, Rc<PortSet>)> {
-        let external = self.map.references.len();
-        let alike = |end: u32| self.alike.get(end as usize).copied().unwrap_or_default();
-        self.map.connections().filter_map(move |Connection { from, to, allowed }| {
-            // All of outside is where the first of its ranges would be.
-            let (source, destination) = match (from >= self.outside, to >= self.outside) {
-                (true, _) if alike(to).0 => ((from == self.outside).then_some(external)?, to as usize),
-                (_, true) if alike(from).1 => (from as usize, (to == self.outside).then_some(external)?),
-                _ => (from as usize, to as usize),
-            };
-            Some((source, destination, allowed))
-        })
-    }
 }

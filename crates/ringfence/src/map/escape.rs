@@ -1,0 +1,113 @@
+//! Names from manifests inside other languages. Nothing in a manifest is trusted: a name may hold any character.
+
+/// A field of a CSV line (RFC 4180). What a spreadsheet would take for a formula gets an apostrophe.
+pub(super) fn csv(text: &str) -> String {
+    let formula = text.starts_with(['=', '+', '-', '@', '\t', '\r']);
+    let text = if formula { format!("'{text}") } else { text.to_owned() };
+    if text.contains([',', '"', '\n', '\r']) { format!("\"{}\"", text.replace('"', "\"\"")) } else { text }
+}
+
+/// A cell of a Markdown table: nothing in it is markup, a mention or a line end.
+pub(super) fn markdown(text: &str) -> String {
+    let mut escaped = String::with_capacity(text.len());
+    for c in text.chars() {
+        match c {
+            '&' => escaped.push_str("&amp;"),
+            '<' => escaped.push_str("&lt;"),
+            '>' => escaped.push_str("&gt;"),
+            '@' => escaped.push_str("&#64;"),
+            '|' | '\\' | '`' | '*' | '_' | '[' | ']' | '~' | '$' | '!' => {
+                escaped.push('\\');
+                escaped.push(c);
+            }
+            c if c.is_control() => escaped.push(' '),
+            c => escaped.push(c),
+        }
+    }
+    escaped
+}
+
+/// The inside of a quoted label of a Mermaid diagram.
+pub(super) fn mermaid(text: &str) -> String {
+    let mut escaped = String::with_capacity(text.len());
+    for c in text.chars() {
+        match c {
+            '"' => escaped.push_str("#quot;"),
+            '&' => escaped.push_str("#amp;"),
+            '<' => escaped.push_str("#lt;"),
+            '>' => escaped.push_str("#gt;"),
+            '#' | ';' | '`' | '\\' | '*' | '_' | '|' | '%' => {
+                escaped.push_str(&format!("#{};", u32::from(c)));
+            }
+            c if c.is_control() => escaped.push(' '),
+            c => escaped.push(c),
+        }
+    }
+    escaped
+}
+
+/// The inside of a quoted string of Graphviz's DOT.
+pub(super) fn dot(text: &str) -> String {
+    let mut escaped = String::with_capacity(text.len());
+    for c in text.chars() {
+        match c {
+            '"' | '\\' => {
+                escaped.push('\\');
+                escaped.push(c);
+            }
+            // Graphviz reads HTML entities even in plain labels.
+            '&' => escaped.push_str("&amp;"),
+            c if c.is_control() => escaped.push(' '),
+            c => escaped.push(c),
+        }
+    }
+    escaped
+}
+
+/// Text or an attribute's value in XML 1.0, which has no way to write most control characters.
+///
+/// <https://www.w3.org/TR/xml/#charsets>
+pub(super) fn xml(text: &str) -> String {
+    let mut escaped = String::with_capacity(text.len());
+    for c in text.chars() {
+        match c {
+            '&' => escaped.push_str("&amp;"),
+            '<' => escaped.push_str("&lt;"),
+            '>' => escaped.push_str("&gt;"),
+            '"' => escaped.push_str("&quot;"),
+            '\'' => escaped.push_str("&#39;"),
+            '\u{FFFE}' | '\u{FFFF}' => escaped.push('\u{FFFD}'),
+            c if c.is_control() => escaped.push(' '),
+            c => escaped.push(c),
+        }
+    }
+    escaped
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    const EVIL: &str = "a\"b'c<script>&|`\\\n#;[x](y)*_";
+
+    fn check(escape: fn(&str) -> String, expect: &str) {
+        assert_eq!(escape(EVIL), expect);
+        assert_eq!(escape("shop/web"), "shop/web");
+    }
+
+    #[test]
+    fn names_stay_text_in_every_language() {
+        check(csv, "\"a\"\"b'c<script>&|`\\\n#;[x](y)*_\"");
+        check(markdown, "a\"b'c&lt;script&gt;&amp;\\|\\`\\\\ #;\\[x\\](y)\\*\\_");
+        check(mermaid, "a#quot;b'c#lt;script#gt;#amp;#124;#96;#92; #35;#59;[x](y)#42;#95;");
+        check(dot, "a\\\"b'c<script>&amp;|`\\\\ #;[x](y)*_");
+        check(xml, "a&quot;b&#39;c&lt;script&gt;&amp;|`\\ #;[x](y)*_");
+    }
+
+    #[test]
+    fn a_spreadsheet_runs_nothing() {
+        assert_eq!(csv("=HYPERLINK(1,2)"), "\"'=HYPERLINK(1,2)\"");
+        assert_eq!(csv("-1"), "'-1");
+        assert_eq!(csv("@x"), "'@x");
+    }
+}
