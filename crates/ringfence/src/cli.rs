@@ -9,6 +9,9 @@ use clap::{Args, ColorChoice, CommandFactory, FromArgMatches, Parser, Subcommand
 use ipnet::IpNet;
 use ringfence_policy::{DomainPattern, ResolvedName};
 
+use crate::normalize::args::NormalizeArgs;
+use crate::shell::args::{CompletionArgs, ManArgs};
+
 /// The exit status of a question that is answered with no.
 pub(crate) const DENIED: u8 = 1;
 /// The exit status of a usage error, and of input that could not be read.
@@ -49,6 +52,9 @@ pub(crate) enum Command {
     Map(MapArgs),
     Explain(ExplainArgs),
     Lab(LabArgs),
+    Normalize(NormalizeArgs),
+    Completion(CompletionArgs),
+    Man(ManArgs),
     /// A part of `lab` that stands between it and a command in a pod
     #[command(name = LAB_CHILD, hide = true)]
     LabChild {

@@ -12,6 +12,7 @@ mod input;
 mod lab;
 mod lab_watch;
 mod map;
+mod normalize;
 mod yelb;
 
 use std::io::Write;
