@@ -7,13 +7,13 @@
     reason = "these are tests, also outside of their #[test] functions"
 )]
 
+mod examples;
 mod explain;
 mod input;
 mod lab;
 mod lab_watch;
 mod map;
 mod normalize;
-mod yelb;
 
 use std::io::Write;
 use std::path::{Path, PathBuf};
