@@ -1,6 +1,7 @@
 //! Chores of the workspace, one subcommand each. Nothing here is part of what users install.
 
 mod bench;
+mod docs;
 mod scale;
 
 use std::process::ExitCode;
@@ -18,6 +19,8 @@ struct Arguments {
 enum Chore {
     /// Measures what docs/benchmarks.md promises, and says what is met. Needs root
     Bench(bench::Arguments),
+    /// Writes what the documentation shows of the commands anew: help, answers, maps, the table of contents
+    Docs,
     /// Measures the engine on generated clusters of real and larger sizes
     Scale(scale::Arguments),
 }
@@ -25,6 +28,7 @@ enum Chore {
 fn main() -> ExitCode {
     let result = match Arguments::parse().chore {
         Chore::Bench(arguments) => bench::run(&arguments),
+        Chore::Docs => docs::run(),
         Chore::Scale(arguments) => scale::run(&arguments),
     };
     match result {

@@ -7,6 +7,7 @@
     reason = "these are tests, also outside of their #[test] functions"
 )]
 
+mod docs;
 mod examples;
 mod explain;
 mod input;
@@ -54,6 +55,8 @@ fn run_in(folder: &Path, arguments: &str, stdin: &str) -> Run {
     let mut child = Command::new(env!("CARGO_BIN_EXE_ringfence"))
         .args(arguments.split_whitespace())
         .current_dir(folder)
+        // Help is as wide as this says.
+        .env_remove("COLUMNS")
         .stdin(Stdio::piped())
         .stdout(Stdio::piped())
         .stderr(Stdio::piped())
