@@ -7,6 +7,7 @@ use std::process::ExitCode;
 
 use anyhow::Context;
 use clap::{Command, CommandFactory};
+use clap_mangen::Man;
 
 use self::args::{CompletionArgs, ManArgs};
 use crate::cli::Cli;
@@ -24,16 +25,28 @@ pub(crate) fn completion(args: &CompletionArgs, terminal: &Terminal) -> anyhow::
 
 /// Prints the man page, or writes a page for each command.
 pub(crate) fn man(args: &ManArgs, terminal: &Terminal) -> anyhow::Result<ExitCode> {
+    let mut command = command().disable_help_subcommand(true);
+    command.build();
     let Some(folder) = &args.folder else {
-        let mut page = Vec::new();
-        clap_mangen::Man::new(command()).render(&mut page)?;
-        terminal.answer(&String::from_utf8_lossy(&page))?;
+        terminal.answer(&page(&Man::new(command))?)?;
         return Ok(ExitCode::SUCCESS);
     };
     let place = || format!("the man pages cannot be written to {}", folder.display());
     std::fs::create_dir_all(folder).with_context(place)?;
-    clap_mangen::generate_to(command(), folder).with_context(place)?;
+    let subcommands = command.get_subcommands().filter(|c| !c.is_hide_set()).cloned();
+    for command in subcommands.chain([command.clone()]) {
+        let man = Man::new(command);
+        std::fs::write(folder.join(man.get_filename()), page(&man)?).with_context(place)?;
+    }
     Ok(ExitCode::SUCCESS)
+}
+
+/// A page, with a section of its own for what its command's help ends with.
+fn page(man: &Man) -> anyhow::Result<String> {
+    let mut page = Vec::new();
+    man.render(&mut page)?;
+    let page = String::from_utf8_lossy(&page);
+    Ok(page.replacen(".SH EXTRA\nExamples:\n", ".SH EXAMPLES\n", 1))
 }
 
 fn command() -> Command {

@@ -85,5 +85,7 @@ fn every_command_has_a_man_page() {
     for name in ["ringfence.1", "ringfence-explain.1", "ringfence-normalize.1"] {
         assert!(names.iter().any(|n| n == name), "{names:?}");
     }
-    assert!(!names.iter().any(|n| n.contains("child")), "{names:?}");
+    assert!(!names.iter().any(|n| n.contains("child") || n.contains("help")), "{names:?}");
+    let page = std::fs::read_to_string(folder.join("pages/ringfence-normalize.1")).unwrap();
+    assert!(page.contains(".TH ringfence-normalize 1") && page.contains("\n.SH EXAMPLES\n"), "{page}");
 }
