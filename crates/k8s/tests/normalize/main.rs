@@ -2,9 +2,11 @@
 
 #![allow(clippy::indexing_slicing, clippy::panic, clippy::unwrap_used, reason = "these are tests")]
 
+mod made_up;
+
 use std::path::{Path, PathBuf};
 
-use ringfence_k8s::{Inventory, ReadOptions, Reading, normalize, read, to_yaml};
+use ringfence_k8s::{Entry, Inventory, Node, ReadOptions, Reading, Value, normalize, read, to_yaml};
 use ringfence_policy::{ClusterPolicy, NetworkPolicy};
 
 fn reading(text: &str) -> Reading {
@@ -33,6 +35,19 @@ fn policies(inventory: &Inventory) -> (Vec<NetworkPolicy>, Vec<ClusterPolicy>) {
     (network, cluster)
 }
 
+/// A tree without its places.
+fn bare(node: &Node) -> Value {
+    match &node.value {
+        Value::Sequence(items) => Value::Sequence(items.iter().map(|i| Node::new(bare(i))).collect()),
+        Value::Mapping(entries) => {
+            let entry =
+                |e: &Entry| Entry { key: e.key.clone(), key_span: None, value: Node::new(bare(&e.value)) };
+            Value::Mapping(entries.iter().map(entry).collect())
+        }
+        value => value.clone(),
+    }
+}
+
 /// What must be true of every input. How many policies it had.
 fn holds(text: &str) -> usize {
     let before = reading(text);
@@ -41,6 +56,10 @@ fn holds(text: &str) -> usize {
     assert!(!after.has_errors(), "{:#?}\nof\n{once}\nfrom\n{text}", after.findings);
     assert_eq!(policies(&after.inventory), policies(&before.inventory), "\n{once}\nfrom\n{text}");
     assert_eq!(normal(&after), once, "from\n{text}");
+    let trees = |reading: &Reading| -> Vec<Value> {
+        normalize(&reading.inventory, &reading.manifests).iter().map(|m| bare(&m.node)).collect()
+    };
+    assert_eq!(trees(&after), trees(&before), "as text\n{once}\nfrom\n{text}");
     before.inventory.policies.len() + before.inventory.cluster_policies.len()
 }
 
