@@ -33,7 +33,8 @@ fn page(title: &str, arguments: &str) -> String {
 fn command_pages_are_the_help() {
     let folder = root().join("docs/commands");
     std::fs::create_dir_all(&folder).unwrap();
-    check(&folder.join("README.md"), &page("All commands", "--help"));
+    // Not README.md: mdBook renames that, and links to it lead nowhere.
+    check(&folder.join("index.md"), &page("All commands", "--help"));
     let commands = commands();
     assert!(commands.len() >= 6, "{commands:?}");
     for name in &commands {
@@ -43,7 +44,7 @@ fn command_pages_are_the_help() {
     for file in markdown_in(&folder) {
         let name = file.file_stem().unwrap().to_str().unwrap().to_owned();
         assert!(
-            name == "README" || commands.contains(&name),
+            name == "index" || commands.contains(&name),
             "{name} is no command: remove {}",
             file.display()
         );
@@ -78,7 +79,8 @@ fn the_table_of_contents_names_every_page() {
         assert!(text.contains(&format!("]({name})")), "SUMMARY.md does not name {name}");
     }
     for (heading, folder) in [("Commands", "commands"), ("Checks", "checks"), ("Decisions", "adr")] {
-        let pages = markdown_in(&docs.join(folder));
+        let mut pages = markdown_in(&docs.join(folder));
+        pages.sort_by_key(|page| page.file_stem().is_none_or(|stem| stem != "index"));
         if pages.is_empty() {
             continue;
         }
