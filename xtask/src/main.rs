@@ -1,5 +1,6 @@
 //! Chores of the workspace, one subcommand each. Nothing here is part of what users install.
 
+mod agree;
 mod bench;
 mod docs;
 mod scale;
@@ -17,6 +18,8 @@ struct Arguments {
 
 #[derive(Debug, Subcommand)]
 enum Chore {
+    /// Holds the engine against the naive engine, on any number of random worlds
+    Agree(agree::Arguments),
     /// Measures what docs/benchmarks.md promises, and says what is met. Needs root
     Bench(bench::Arguments),
     /// Writes what the documentation shows of the commands anew: help, answers, maps, the table of contents
@@ -27,6 +30,7 @@ enum Chore {
 
 fn main() -> ExitCode {
     let result = match Arguments::parse().chore {
+        Chore::Agree(arguments) => agree::run(&arguments),
         Chore::Bench(arguments) => bench::run(&arguments),
         Chore::Docs => docs::run(),
         Chore::Scale(arguments) => scale::run(&arguments),

@@ -14,7 +14,9 @@
 //!
 //! It decides nothing, and knows no policy.
 
+use std::cmp::Ordering;
 use std::net::{IpAddr, Ipv4Addr, Ipv6Addr};
+use std::ops::RangeInclusive;
 
 use ipnet::IpNet;
 use zerocopy::{FromBytes, Immutable, IntoBytes, KnownLayout};
@@ -116,6 +118,9 @@ pub const PROTOCOLS_WITH_PORTS: [u8; 3] = [6, 17, 132];
 
 /// The identity of whoever is matched by no peer of any policy.
 pub const IDENTITY_UNMATCHED: u64 = 0;
+
+/// Stands in a policy set's rows for every identity without a row of its own. Nobody has it.
+pub const IDENTITY_ANY: u64 = 1;
 
 /// Set in the number of a port map that has no row for one port: none is looked for.
 pub const PORTMAP_NO_PORTS: u64 = 1 << 63;
@@ -243,8 +248,8 @@ pub struct EndValue {
     pub egress: [EndpointWord; SLOTS],
 }
 
-/// What holds for a local endpoint in one direction: bit 0 isolated, bit 1 set for every local endpoint, and the
-/// policy set's id in the bits above.
+/// What holds for a local endpoint in one direction: bit 0 isolated (held by policies, of whatever
+/// tier), bit 1 set for every local endpoint, and the policy set's id in the bits above.
 #[derive(
     Clone,
     Copy,
@@ -302,17 +307,23 @@ impl EndpointWord {
 )]
 #[repr(C)]
 pub struct RuleKey {
-    /// The policy set, its two low bits clear.
+    /// The policy set, its two low bits clear; bit 0 is set for what holds between the set's own pods and themselves.
     pub set: u64,
-    /// The identity of the other end, or [`IDENTITY_UNMATCHED`], which also stands for identities without a row.
+    /// The identity of the other end, or [`IDENTITY_ANY`], which stands for identities without a row.
     pub identity: u64,
+}
+
+impl RuleKey {
+    /// For a pod of a policy set that reaches itself, with the identity that it has. Without a row it does.
+    #[must_use]
+    pub fn hairpin(set: u64, identity: u64) -> Self {
+        Self { set: set | 1, identity }
+    }
 }
 
 /// A block of protocols and ports in a port map, matched by the longest prefix: every protocol, every port of one
 /// protocol, or an aligned block of ports.
-#[derive(
-    Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash, FromBytes, IntoBytes, Immutable, KnownLayout,
-)]
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash, FromBytes, IntoBytes, Immutable, KnownLayout)]
 #[repr(C)]
 pub struct PortMapKey {
     len: u32,
@@ -320,6 +331,20 @@ pub struct PortMapKey {
     protocol: u8,
     port: [u8; 2],
     pad: u8,
+}
+
+/// Port map by port map.
+impl Ord for PortMapKey {
+    fn cmp(&self, other: &Self) -> Ordering {
+        let order = |key: &Self| (key.portmap(), key.len, key.protocol, key.port, key.pad);
+        order(self).cmp(&order(other))
+    }
+}
+
+impl PartialOrd for PortMapKey {
+    fn partial_cmp(&self, other: &Self) -> Option<Ordering> {
+        Some(self.cmp(other))
+    }
 }
 
 impl PortMapKey {
@@ -352,6 +377,14 @@ impl PortMapKey {
     #[must_use]
     pub fn port(portmap: u64, protocol: u8, port: u16) -> Self {
         Self { len: Self::PORT_BITS, port: port.to_be_bytes(), ..Self::protocol(portmap, protocol) }
+    }
+
+    /// Every key of a port map.
+    pub(crate) fn all_of(portmap: u64) -> RangeInclusive<Self> {
+        let portmap = portmap.to_ne_bytes();
+        let first = Self { len: 0, portmap, protocol: 0, port: [0; 2], pad: 0 };
+        let last = Self { len: u32::MAX, portmap, protocol: u8::MAX, port: [u8::MAX; 2], pad: u8::MAX };
+        first..=last
     }
 
     /// The port map.
@@ -399,12 +432,12 @@ impl PortMapKey {
 pub struct PortMapValue {
     verdict: u8,
     pad: [u8; 3],
-    /// The rule that gave the verdict; 0 for the default of an isolated endpoint.
+    /// The rule that gave the verdict; 0 where none did.
     pub rule: u32,
 }
 
 impl PortMapValue {
-    /// Allowed by a rule.
+    /// Allowed by a rule, or by default with rule 0.
     #[must_use]
     pub fn allow(rule: u32) -> Self {
         Self { verdict: 1, pad: [0; 3], rule }

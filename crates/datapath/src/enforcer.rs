@@ -9,11 +9,11 @@
 use std::collections::BTreeMap;
 use std::sync::{Arc, Mutex, PoisonError};
 
-use ringfence_policy::Engine;
+use ringfence_policy::{Delta, Engine};
 use thiserror::Error;
 
 use crate::abi::Op;
-use crate::image::{Image, NodeView, RuleName};
+use crate::image::{Image, ImageKeeper, NodeView, RuleName};
 use crate::kernel::{self, Kernel};
 use crate::plan::{PlanError, Planner};
 use crate::tables::ApplyError;
@@ -45,17 +45,35 @@ pub struct Enforcer {
     kernel: Kernel,
     /// `None` where the tables must be read before anything else.
     planner: Option<Planner>,
-    /// What packets are judged by, if it was written here.
-    image: Option<Image>,
+    now: Now,
     /// What is left to do after the last switch.
     rest: Vec<Op>,
     names: RuleNames,
+    /// Of the rules before the last switch, those that are no rules any more.
+    late: Vec<u32>,
+}
+
+/// What packets are judged by.
+#[derive(Debug)]
+enum Now {
+    /// It was not written here.
+    Unknown,
+    /// An engine's answers, which can be followed.
+    Followed(Box<ImageKeeper>),
+    /// What an engine said before one that could not be brought into force.
+    Stuck(Box<Image>),
 }
 
 impl Enforcer {
     /// For a program with any tables, such as another process left them.
     pub fn new(kernel: Kernel, view: NodeView) -> Enforcer {
-        Enforcer { view, kernel, planner: None, image: None, rest: Vec::new(), names: RuleNames::default() }
+        let (rest, late) = (Vec::new(), Vec::new());
+        Enforcer { view, kernel, planner: None, now: Now::Unknown, rest, names: RuleNames::default(), late }
+    }
+
+    /// For a program that was loaded just now, so that its tables are empty and no packet can be reading them.
+    pub fn fresh(kernel: Kernel, view: NodeView) -> Enforcer {
+        Enforcer { planner: Some(Planner::new()), ..Enforcer::new(kernel, view) }
     }
 
     /// The program.
@@ -74,21 +92,76 @@ impl Enforcer {
     /// # Errors
     /// What was in force before stays in force.
     pub fn switch(&mut self, engine: &Engine) -> Result<usize, EnforcerError> {
+        // Should this fail, what was followed so far is no longer what the caller will follow next.
+        self.now = std::mem::replace(&mut self.now, Now::Unknown).stuck();
         self.sweep()?;
-        let (image, mut ops) = self.plan(engine)?;
-        let operations = ops.len();
-        let switched = ops.iter().position(Op::is_switch).map_or(0, |at| at + 1);
-        let rest = ops.split_off(switched);
-        self.name_rules(&image);
-        match self.kernel.apply(&ops) {
-            Ok(_) => {
-                self.image = Some(image);
-                self.rest = rest;
+        let mut planner = self.planner()?;
+        let mut attempt = 1;
+        let (mut next, ops) = loop {
+            let next = ImageKeeper::new(engine, &self.view);
+            match planner.plan(next.image()) {
+                Ok(ops) => break (next, ops),
+                Err(PlanError::Clash { .. }) if attempt < ATTEMPTS => {
+                    attempt += 1;
+                    self.view.salt = self.view.salt.wrapping_add(1);
+                }
+                Err(source) => {
+                    self.planner = Some(planner);
+                    return Err(EnforcerError::Plan { source });
+                }
+            }
+        };
+        next.accept();
+        self.name_all_rules(next.image());
+        self.planner = Some(planner);
+        match self.write(ops) {
+            Ok(operations) => {
+                self.now = Now::Followed(Box::new(next));
                 Ok(operations)
             }
-            Err(source) => {
+            Err(error) => {
                 self.recover();
-                Err(EnforcerError::Switch { source })
+                Err(error)
+            }
+        }
+    }
+
+    /// Brings into force what an engine says after an update, where what it said before the update was the last that
+    /// was asked for. It costs what the update changes; after a failure once as much as [`Enforcer::switch`].
+    ///
+    /// # Errors
+    /// What was in force before stays in force.
+    pub fn follow(&mut self, engine: &Engine, delta: &Delta) -> Result<usize, EnforcerError> {
+        let planner = self.planner.take();
+        let (mut planner, mut next) = match (planner, std::mem::replace(&mut self.now, Now::Unknown)) {
+            (Some(planner), Now::Followed(next)) => (planner, next),
+            (planner, now) => {
+                (self.planner, self.now) = (planner, now);
+                return self.switch(engine);
+            }
+        };
+        next.update(engine, delta);
+        let ops = match self.sweep().map(|()| planner.follow(next.image(), next.changes())) {
+            Ok(Ok(ops)) => ops,
+            // Where numbers clash, or rows of no use are left, everything is made anew.
+            failed => {
+                self.now = Now::Stuck(Box::new(next.into_accepted()));
+                self.planner = failed.is_ok().then_some(planner);
+                return self.switch(engine);
+            }
+        };
+        self.name_rules(&next);
+        self.planner = Some(planner);
+        match self.write(ops) {
+            Ok(operations) => {
+                next.accept();
+                self.now = Now::Followed(next);
+                Ok(operations)
+            }
+            Err(error) => {
+                self.now = Now::Stuck(Box::new(next.into_accepted()));
+                self.recover();
+                Err(error)
             }
         }
     }
@@ -110,32 +183,44 @@ impl Enforcer {
         self.names.clone()
     }
 
+    /// Carries out a plan up to the switch.
+    fn write(&mut self, mut ops: Vec<Op>) -> Result<usize, EnforcerError> {
+        let operations = ops.len();
+        let switched = ops.iter().position(Op::is_switch).map_or(0, |at| at + 1);
+        let rest = ops.split_off(switched);
+        self.kernel.apply(&ops).map_err(|source| EnforcerError::Switch { source })?;
+        self.rest = rest;
+        Ok(operations)
+    }
+
     /// Before the switch, so that no event comes before its name.
-    fn name_rules(&self, next: &Image) {
-        let mut names = next.rule_names.clone();
-        names.extend(self.image.iter().flat_map(|i| i.rule_names.clone()));
+    fn name_all_rules(&mut self, next: &Image) {
+        let mut names = self.now.image().map(|image| image.rule_names.clone()).unwrap_or_default();
+        names.extend(next.rule_names.clone());
+        self.late = names.keys().filter(|rule| !next.rule_names.contains_key(rule)).copied().collect();
         *self.names.lock().unwrap_or_else(PoisonError::into_inner) = names;
     }
 
-    fn plan(&mut self, engine: &Engine) -> Result<(Image, Vec<Op>), EnforcerError> {
-        let mut planner = match self.planner.take() {
-            Some(planner) => planner,
-            None => self.settled()?,
-        };
-        let mut attempt = 1;
-        let planned = loop {
-            let image = Image::new(engine, &self.view);
-            match planner.plan(&image) {
-                Ok(ops) => break Ok((image, ops)),
-                Err(PlanError::Clash { .. }) if attempt < ATTEMPTS => {
-                    attempt += 1;
-                    self.view.salt = self.view.salt.wrapping_add(1);
-                }
-                Err(source) => break Err(EnforcerError::Plan { source }),
+    /// The same, for what an update has changed.
+    fn name_rules(&mut self, next: &ImageKeeper) {
+        let mut names = self.names.lock().unwrap_or_else(PoisonError::into_inner);
+        let now = &next.image().rule_names;
+        for rule in self.late.drain(..).filter(|rule| !now.contains_key(rule)) {
+            names.remove(&rule);
+        }
+        for rule in next.changes().rules_named() {
+            match now.get(&rule) {
+                Some(name) => drop(names.insert(rule, name.clone())),
+                None => self.late.push(rule),
             }
-        };
-        self.planner = Some(planner);
-        planned
+        }
+    }
+
+    fn planner(&mut self) -> Result<Planner, EnforcerError> {
+        match self.planner.take() {
+            Some(planner) => Ok(planner),
+            None => self.settled(),
+        }
     }
 
     /// After an operation that failed. If this fails too, the next switch begins with it, and reports.
@@ -149,10 +234,27 @@ impl Enforcer {
     fn settled(&mut self) -> Result<Planner, EnforcerError> {
         let tables = self.kernel.dump().map_err(|source| EnforcerError::Read { source })?;
         let mut planner = Planner::from_tables(tables);
-        if let Some(image) = &self.image {
+        if let Some(image) = self.now.image() {
             let ops = planner.plan(image).map_err(|source| EnforcerError::Plan { source })?;
             self.kernel.apply(&ops).map_err(|source| EnforcerError::Sweep { source })?;
         }
         Ok(planner)
+    }
+}
+
+impl Now {
+    fn image(&self) -> Option<&Image> {
+        match self {
+            Now::Unknown => None,
+            Now::Followed(keeper) => Some(keeper.image()),
+            Now::Stuck(image) => Some(image),
+        }
+    }
+
+    fn stuck(self) -> Now {
+        match self {
+            Now::Followed(keeper) => Now::Stuck(Box::new(keeper.into_accepted())),
+            other => other,
+        }
     }
 }

@@ -88,11 +88,12 @@ pub enum Direction {
 /// Why a packet passed or did not.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]
 pub enum Reason {
-    /// The endpoint is not isolated in this direction.
+    /// No policy holds the endpoint in this direction.
     Open = 1,
     /// A rule says so.
     Rule,
-    /// The endpoint is isolated and no rule says otherwise.
+    /// Policies hold the endpoint and none of their rules decides: denied where a NetworkPolicy is among them, and else
+    /// allowed.
     Default,
     /// An address in this node's pod range that no endpoint has.
     UnknownEndpoint,
@@ -104,7 +105,7 @@ pub enum Reason {
     MissingRow,
     /// From the node itself to one of its pods.
     OwnNode,
-    /// From a pod to itself.
+    /// From a pod to itself, and no cluster-wide policy has a say.
     Itself,
 }
 

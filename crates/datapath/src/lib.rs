@@ -21,7 +21,7 @@ pub mod tables;
 mod words;
 
 pub use enforcer::{Enforcer, EnforcerError};
-pub use image::{Image, NodeView};
+pub use image::{Image, ImageChanges, ImageKeeper, NodeView};
 pub use kernel::{Error, Kernel};
 pub use mirror::{Fate, Packet, Tables};
 pub use options::Options;

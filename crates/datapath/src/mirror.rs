@@ -7,8 +7,8 @@ use std::collections::BTreeMap;
 use std::net::IpAddr;
 
 use crate::abi::{
-    Address, EndValue, EndpointWord, IDENTITY_UNMATCHED, Op, PORTMAP_NO_BLOCKS, PORTMAP_NO_PORTS,
-    PROTOCOLS_WITH_PORTS, PortMapKey, PortMapValue, Prefix, RANGE_PODS, RuleKey, SLOTS,
+    Address, EndValue, EndpointWord, IDENTITY_ANY, IDENTITY_UNMATCHED, Op, PORTMAP_NO_BLOCKS,
+    PORTMAP_NO_PORTS, PROTOCOLS_WITH_PORTS, PortMapKey, PortMapValue, Prefix, RANGE_PODS, RuleKey, SLOTS,
 };
 use crate::event::Hook;
 
@@ -51,13 +51,13 @@ pub struct Packet {
 pub enum Fate {
     /// Neither end is an isolated endpoint in its direction.
     Open,
-    /// Both ends are one.
+    /// Both ends are one, and no cluster-wide policy has a say.
     Itself,
     /// To a pod from its own node.
     OwnNode,
-    /// Every side that is isolated has a rule; this is that of the side asked last.
+    /// Every side that is isolated allows; this is what the side asked last says.
     Allowed {
-        /// The rule's number.
+        /// The rule's number, 0 for the default.
         rule: u32,
     },
     /// A side denies.
@@ -110,7 +110,7 @@ impl Tables {
         let (from, to) = (self.end(source), self.end(destination));
         let [egress, ingress] = [word(from, slot, |e| e.egress), word(to, slot, |e| e.ingress)];
         if source == destination && egress.is_present() {
-            return Fate::Itself;
+            return self.hairpin([egress, ingress], self.identity(source, slot), packet);
         }
         let mut fate = Fate::Open;
         if packet.hook != Hook::LocalOut {
@@ -144,9 +144,9 @@ impl Tables {
         pair.and_then(|p| p.get(slot).copied()).unwrap_or(IDENTITY_UNMATCHED)
     }
 
-    /// The tables of prefixes alone.
-    pub(crate) fn clone_lpm(&self) -> Tables {
-        Tables { cidrs: self.cidrs.clone(), ranges: self.ranges.clone(), ..Tables::default() }
+    /// The rows of a port map.
+    pub(crate) fn rows_of(&self, portmap: u64) -> impl Iterator<Item = (PortMapKey, PortMapValue)> {
+        self.portmaps.range(PortMapKey::all_of(portmap)).map(|(key, value)| (*key, *value))
     }
 
     fn end(&self, address: Address) -> Option<EndValue> {
@@ -157,19 +157,34 @@ impl Tables {
         longest(&self.ranges, address).and_then(|flags| flags.get(slot)) == Some(&RANGE_PODS)
     }
 
+    /// A pod that reaches itself through a Service: what it sends to its own address is not seen here. It does so where
+    /// no cluster-wide policy says otherwise, and only those have rows.
+    fn hairpin(&self, words: [EndpointWord; 2], identity: u64, packet: &Packet) -> Fate {
+        let mut fate = Fate::Itself;
+        for word in words.into_iter().filter(|word| word.is_isolated()) {
+            let Some(portmap) = self.rules.get(&RuleKey::hairpin(word.set(), identity)) else { continue };
+            match self.look_up_port(*portmap, packet) {
+                Fate::Allowed { rule } => fate = Fate::Allowed { rule },
+                denied => return denied,
+            }
+        }
+        fate
+    }
+
     fn decide(&self, word: EndpointWord, identity: u64, packet: &Packet) -> Fate {
         let set = word.set();
-        let named = self.rules.get(&RuleKey { set, identity });
-        let Some(portmap) = named.or_else(|| self.rules.get(&RuleKey { set, identity: IDENTITY_UNMATCHED }))
-        else {
-            return Fate::MissingRow;
-        };
+        let own = self.rules.get(&RuleKey { set, identity });
+        let portmap = own.or_else(|| self.rules.get(&RuleKey { set, identity: IDENTITY_ANY }));
+        portmap.map_or(Fate::MissingRow, |portmap| self.look_up_port(*portmap, packet))
+    }
+
+    fn look_up_port(&self, portmap: u64, packet: &Packet) -> Fate {
         let port = if PROTOCOLS_WITH_PORTS.contains(&packet.protocol) { packet.port } else { 0 };
         let has = |without: u64| portmap & without == 0;
-        let single = has(PORTMAP_NO_PORTS).then(|| PortMapKey::port(*portmap, packet.protocol, port));
+        let single = has(PORTMAP_NO_PORTS).then(|| PortMapKey::port(portmap, packet.protocol, port));
         let blocks = (0..16u8).rev().filter(|_| has(PORTMAP_NO_BLOCKS));
-        let blocks = blocks.map(|bits| PortMapKey::ports(*portmap, packet.protocol, port, bits));
-        let rows = single.into_iter().chain(blocks).chain([PortMapKey::everything(*portmap)]);
+        let blocks = blocks.map(|bits| PortMapKey::ports(portmap, packet.protocol, port, bits));
+        let rows = single.into_iter().chain(blocks).chain([PortMapKey::everything(portmap)]);
         match rows.into_iter().find_map(|key| self.portmaps.get(&key)) {
             Some(value) if value.allows() => Fate::Allowed { rule: value.rule },
             Some(value) => Fate::Denied { rule: value.rule },

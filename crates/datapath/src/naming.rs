@@ -8,47 +8,60 @@
 use std::hash::{Hash, Hasher};
 
 use ringfence_policy::{Direction, Engine, Identity, Policy, PolicyKey, RuleRef, SetId, Tier};
-use rustc_hash::{FxHashMap, FxHashSet};
+use rustc_hash::FxHashSet;
 use siphasher::sip::SipHasher24;
 
 use crate::abi::{EndpointWord, PORTMAP_NO_BLOCKS, PORTMAP_NO_PORTS, PortMapKey};
 use crate::image::PortRow;
 
 /// What separates the numbers of one purpose from those of another.
-#[derive(Debug, Clone, Copy, Hash)]
-enum Space {
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
+pub(crate) enum Space {
     Set,
     Identity,
     PortMap,
     Rule,
 }
 
-/// Gives out numbers for one image.
-#[derive(Debug)]
+/// Gives out numbers for one image, to each content once: whoever asks keeps what it was given.
+#[derive(Debug, Clone)]
 pub(crate) struct Namer {
     salt: u64,
-    sets: Numbers<SetId>,
-    identities: Numbers<Identity>,
-    portmaps: Numbers<Vec<PortRow>>,
-    rules: Numbers<RuleRef>,
+    taken: FxHashSet<(Space, u64)>,
 }
 
 impl Namer {
     pub(crate) fn new(salt: u64) -> Namer {
-        Namer {
-            salt,
-            sets: Numbers::default(),
-            identities: Numbers::default(),
-            portmaps: Numbers::default(),
-            rules: Numbers::default(),
+        Namer { salt, taken: FxHashSet::default() }
+    }
+
+    /// A number's content is gone.
+    pub(crate) fn forget(&mut self, space: Space, number: u64) {
+        self.taken.remove(&(space, number));
+    }
+
+    /// How many numbers are in use.
+    pub(crate) fn len(&self) -> usize {
+        self.taken.len()
+    }
+
+    /// The first number that `name` proposes which is neither reserved nor another content's.
+    fn take(&mut self, space: Space, name: impl Fn(SipHasher24) -> u64) -> u64 {
+        let mut attempt = 0u32;
+        loop {
+            let mut hasher = SipHasher24::new_with_keys(self.salt, 0);
+            (space, attempt).hash(&mut hasher);
+            let number = name(hasher);
+            if number >= RESERVED && self.taken.insert((space, number)) {
+                return number;
+            }
+            attempt += 1;
         }
     }
 
     /// A policy set's number; its reserved bits are clear.
     pub(crate) fn set(&mut self, engine: &Engine, set: SetId) -> u64 {
-        let salt = self.salt;
-        self.sets.number(set, |attempt| {
-            let mut hasher = hasher(salt, Space::Set, attempt);
+        self.take(Space::Set, |mut hasher| {
             engine.direction(set).hash(&mut hasher);
             engine.set_named_ports(set).hash(&mut hasher);
             for tier in Tier::WITH_POLICIES {
@@ -66,9 +79,7 @@ impl Namer {
         if identity == Identity::NOBODY {
             return crate::abi::IDENTITY_UNMATCHED;
         }
-        let salt = self.salt;
-        self.identities.number(identity, |attempt| {
-            let mut hasher = hasher(salt, Space::Identity, attempt);
+        self.take(Space::Identity, |mut hasher| {
             let (peers, named_ports) = engine.describe(identity);
             // The order of an engine's peers depends on all its policies; the content does not.
             let mut peers: Vec<_> = peers.collect();
@@ -81,9 +92,7 @@ impl Namer {
 
     /// A port map's number; two of its bits say which kinds of rows it has not.
     pub(crate) fn portmap(&mut self, rows: &[PortRow]) -> u64 {
-        let salt = self.salt;
-        self.portmaps.number(rows.to_vec(), |attempt| {
-            let mut hasher = hasher(salt, Space::PortMap, attempt);
+        self.take(Space::PortMap, |mut hasher| {
             rows.hash(&mut hasher);
             let keys = || rows.iter().map(|row| row.key(0));
             let flag = |flag: u64, absent: bool| if absent { flag } else { 0 };
@@ -95,9 +104,7 @@ impl Namer {
 
     /// A rule's number, in 32 bits.
     pub(crate) fn rule(&mut self, name: &PolicyKey, rule: RuleRef) -> u32 {
-        let salt = self.salt;
-        let number = self.rules.number(rule, |attempt| {
-            let mut hasher = hasher(salt, Space::Rule, attempt);
+        let number = self.take(Space::Rule, |mut hasher| {
             (name, rule.egress, rule.rule).hash(&mut hasher);
             hasher.finish() & u64::from(u32::MAX)
         });
@@ -132,42 +139,5 @@ fn hash_rules(policy: Option<&Policy>, direction: Direction, hasher: &mut impl H
     }
 }
 
-fn hasher(salt: u64, space: Space, attempt: u32) -> SipHasher24 {
-    let mut hasher = SipHasher24::new_with_keys(salt, 0);
-    (space, attempt).hash(&mut hasher);
-    hasher
-}
-
 /// Numbers below this are no content's: 0 is nobody's, and the plan has one of its own.
 const RESERVED: u64 = 8;
-
-/// Numbers that are in use, and for what.
-#[derive(Debug)]
-struct Numbers<T> {
-    by_content: FxHashMap<T, u64>,
-    taken: FxHashSet<u64>,
-}
-
-impl<T> Default for Numbers<T> {
-    fn default() -> Self {
-        Numbers { by_content: FxHashMap::default(), taken: FxHashSet::default() }
-    }
-}
-
-impl<T: Clone + Eq + Hash> Numbers<T> {
-    /// The number of this content: the first that `name` proposes which is neither reserved nor another content's.
-    fn number(&mut self, content: T, name: impl Fn(u32) -> u64) -> u64 {
-        if let Some(known) = self.by_content.get(&content) {
-            return *known;
-        }
-        let mut attempt = 0;
-        let mut number = name(attempt);
-        while number < RESERVED || self.taken.contains(&number) {
-            attempt += 1;
-            number = name(attempt);
-        }
-        self.taken.insert(number);
-        self.by_content.insert(content, number);
-        number
-    }
-}

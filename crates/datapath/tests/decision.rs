@@ -11,7 +11,8 @@
 mod support;
 
 use ringfence_datapath::abi::{
-    Address, EndValue, EndpointWord, Op, PortMapKey, PortMapValue, Prefix, RANGE_EXEMPT, RANGE_PODS,
+    Address, EndValue, EndpointWord, IDENTITY_ANY, Op, PortMapKey, PortMapValue, Prefix, RANGE_EXEMPT,
+    RANGE_PODS, RuleKey,
 };
 use ringfence_datapath::event::{Direction, Hook, Reason};
 use ringfence_datapath::kernel::{Counters, Kernel};
@@ -40,7 +41,7 @@ fn rows() -> Vec<Op> {
     let word = EndpointWord::isolated(SET);
     let mut ops = simple_portmaps();
     ops.extend([
-        put_rule(SET, 0, 1),
+        put_rule(SET, IDENTITY_ANY, 1),
         put_rule(SET, 7, 2),
         put_end(1, 0, word, word),
         put_end(2, 0, EndpointWord::OPEN, EndpointWord::OPEN),
@@ -106,7 +107,7 @@ fn one_word_switches_everything() {
     let none = EndpointWord::isolated(0x80);
     kernel
         .apply(&[
-            put_rule(0x80, 0, 1),
+            put_rule(0x80, IDENTITY_ANY, 1),
             Op::PutEnd {
                 index: 1,
                 value: EndValue { identity: [0; 2], ingress: [set; 2], egress: [set, open] },
@@ -237,10 +238,54 @@ fn hooks_ask_only_the_side_that_is_there() {
     assert_eq!(kernel.counters().unwrap(), expected);
 }
 
+/// Through a Service a pod reaches itself, unless its sets have rows for that.
+#[test]
+fn a_pod_and_itself() {
+    // Pod 5 has identity 7 and other sets for either direction.
+    let (into, out) = (0x80, 0xc0);
+    let mut ops = rows();
+    ops.extend([put_rule(into, IDENTITY_ANY, 1), put_rule(out, IDENTITY_ANY, 1), put_address("10.0.0.3", 5)]);
+    ops.push(put_end(5, 7, EndpointWord::isolated(into), EndpointWord::isolated(out)));
+    let Some(mut kernel) = load_with(&ops) else { return };
+    use Direction::{Egress, Ingress};
+    use Reason::{Default, Fragment, Itself, Rule};
+    let check = |kernel: &Kernel, packet: Packet, expected, told: &[(Direction, Reason, Option<u32>)]| {
+        let (verdict, events) = events_of(kernel, Hook::Forward, &packet.bytes());
+        let found: Vec<_> = events.iter().map(|e| (e.direction, e.reason, e.rule)).collect();
+        assert_eq!((verdict, found.as_slice()), (expected, told));
+        assert!(events.iter().all(|e| e.endpoint == Some(5)));
+    };
+    let own = || Packet::tcp("10.0.0.3", "10.0.0.3", 80);
+    let fragment = || own().with_fragment(100);
+    let itself = [(Direction::None, Itself, None)];
+    check(&kernel, own(), true, &itself);
+    check(&kernel, fragment(), true, &itself);
+    // Of another identity, and what is for any.
+    kernel
+        .apply(&[put_rule(out | 1, 8, 1), put_rule(out | 1, IDENTITY_ANY, 1), put_rule(into, 7, 1)])
+        .unwrap();
+    check(&kernel, own(), true, &itself);
+    // Allowed out by rule 2, and nothing said of in.
+    kernel.apply(&[put_rule(out | 1, 7, 2)]).unwrap();
+    check(&kernel, own(), true, &[(Egress, Rule, Some(2)), (Ingress, Itself, None)]);
+    check(&kernel, fragment(), false, &[(Egress, Fragment, None)]);
+    // Denied in.
+    kernel.apply(&[put_rule(into | 1, 7, 1)]).unwrap();
+    check(&kernel, own(), false, &[(Ingress, Default, None)]);
+    kernel.apply(&[Op::DeleteRule { key: RuleKey::hairpin(out, 7) }]).unwrap();
+    check(&kernel, own(), false, &[(Ingress, Default, None)]);
+    // A pod that no policy holds.
+    let open = put_end(5, 7, EndpointWord::OPEN, EndpointWord::OPEN);
+    kernel.apply(&[open]).unwrap();
+    check(&kernel, own(), true, &itself);
+    let expected = Counters { allowed: 5, denied: 2, fragment: 1, ..Counters::default() };
+    assert_eq!(kernel.counters().unwrap(), expected);
+}
+
 #[test]
 fn two_local_pods_are_told_from_both_sides() {
     let mut ops = rows();
-    ops.extend([put_rule(0x80, 0, 2), put_address("10.0.0.3", 5)]);
+    ops.extend([put_rule(0x80, IDENTITY_ANY, 2), put_address("10.0.0.3", 5)]);
     ops.push(put_end(5, 7, EndpointWord::OPEN, EndpointWord::isolated(0x80)));
     let Some(kernel) = load_with(&ops) else { return };
     let (verdict, events) = events_of(&kernel, Hook::Forward, &Packet::tcp("10.0.0.3", POD, 80).bytes());
@@ -268,9 +313,9 @@ fn what_the_tables_do_not_say_is_denied() {
     // No row for the set at all, and none for the port map.
     kernel.apply(&[put_end(1, 0, EndpointWord::isolated(0x80), EndpointWord::OPEN)]).unwrap();
     missing(&kernel, FRIEND);
-    kernel.apply(&[put_rule(0x80, 0, 99)]).unwrap();
+    kernel.apply(&[put_rule(0x80, IDENTITY_ANY, 99)]).unwrap();
     missing(&kernel, FRIEND);
-    // A row for nobody else, no row for this identity: as for nobody.
+    // No row for this identity: as for any.
     kernel.apply(&[put_ports(PortMapKey::protocol(99, TCP), PortMapValue::allow(1))]).unwrap();
     check(&kernel, &Packet::tcp(FRIEND, POD, 80), true);
     check(&kernel, &Packet::udp(FRIEND, POD, 80), false);

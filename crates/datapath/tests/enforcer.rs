@@ -15,7 +15,8 @@ use ringfence_datapath::abi::Op;
 use ringfence_datapath::{
     ApplyError, Enforcer, EnforcerError, Image, NodeView, Options, PlanError, Planner, Tables,
 };
-use ringfence_oracle::worlds::{Size, mutate, world};
+use ringfence_oracle::changes::Watch;
+use ringfence_oracle::worlds::{Size, mutate, steps, world};
 use ringfence_policy::{Engine, World};
 
 /// Whether the kernel does what an engine says.
@@ -28,15 +29,15 @@ fn check(enforcer: &Enforcer, engine: &Engine, seed: u64) {
 }
 
 fn engine(seed: u64, mutations: usize) -> Engine {
-    let size = Size { cluster_policies: 0, names: false, ..Size::cluster() };
+    let size = Size::cluster();
     let mut made = world(seed, &size);
     let mut random = ringfence_oracle::random::Random::new(seed);
     (0..mutations).for_each(|_| mutate(&mut made, &size, &mut random));
     Engine::new(made)
 }
 
-fn view(world: &World) -> NodeView {
-    promises::node_view(world, 0)
+fn view(engine: &Engine) -> NodeView {
+    promises::node_view(engine, 0)
 }
 
 #[test]
@@ -45,19 +46,19 @@ fn a_full_table_leaves_what_was_in_force_and_no_rubbish() {
     let (mut failed, mut recovered) = (0, 0);
     for seed in 0..40 {
         let first = engine(11_000_000 + seed, 0);
-        if first.world().nodes.is_empty() {
+        if promises::nodes(&first) == 0 {
             continue;
         }
         let Some(kernel) = support::load(&small) else { return };
-        let name = view(first.world()).name;
-        let mut enforcer = Enforcer::new(kernel, view(first.world()));
+        let name = view(&first).name;
+        let mut enforcer = Enforcer::new(kernel, view(&first));
         let mut in_force = None;
         let mut after_failure = false;
         for step in 0..6 {
             // One world and now and then a quite different one, which often has no room beside it.
             let next =
                 if step % 2 == 0 { engine(11_000_000 + seed, step) } else { engine(11_500_000 + seed, step) };
-            if next.world().nodes.first().is_none_or(|n| n.name != name) {
+            if next.nodes().next().is_none_or(|n| n.name != name) {
                 continue;
             }
             match enforcer.switch(&next) {
@@ -91,7 +92,7 @@ fn a_full_table_leaves_what_was_in_force_and_no_rubbish() {
 fn a_clash_of_numbers_is_got_round() {
     let engine = engine(12_000_000, 0);
     let Some(mut kernel) = support::load(&Options::default()) else { return };
-    let view = view(engine.world());
+    let view = view(&engine);
     let image = Image::new(&engine, &view);
     let (key, portmap) = image.rules.iter().next().expect("the world has policies");
     let other = Op::PutRule { key: *key, portmap: portmap + 1 };
@@ -115,7 +116,7 @@ fn a_clash_of_numbers_is_got_round() {
 fn tables_of_another_process_are_taken_over() {
     let (old, new) = (engine(13_000_000, 0), engine(13_000_000, 4));
     let Some(mut kernel) = support::load(&Options::default()) else { return };
-    let view = view(old.world());
+    let view = view(&old);
     let ops = Planner::new().plan(&Image::new(&old, &view)).unwrap();
     kernel.apply(&ops[..ops.len() - 1]).unwrap();
     let mut enforcer = Enforcer::new(kernel, view);
@@ -125,4 +126,77 @@ fn tables_of_another_process_are_taken_over() {
     enforcer.sweep().unwrap();
     check(&enforcer, &new, 4);
     assert_eq!(enforcer.switch(&new).unwrap(), 0);
+}
+
+/// Where each update is followed the kernel is at every step where it would be if everything were made anew; where there
+/// is no room it stays where it was, and the next update finds its way.
+#[test]
+fn updates_are_followed() {
+    let roomy = Options { flows: 1 << 12, ..Options::default() };
+    let (mut followed, mut failed, mut recovered) = (0, 0, 0);
+    for seed in 0..12 {
+        let rules = [24, 40, 64, 96][seed as usize % 4];
+        let small = Options { rules, portmaps: 4 * rules, flows: 1 << 12, ..support::options() };
+        let (Some(one), Some(two)) = (support::load(&roomy), support::load(&small)) else { return };
+        let view = NodeView { name: "node-0".to_owned(), ..NodeView::default() };
+        let (mut roomy, mut small) = (Enforcer::new(one, view.clone()), Enforcer::new(two, view.clone()));
+        let mut engine = Engine::new(World::default());
+        let mut watch = Watch::default();
+        let mut in_force = Image::default();
+        let mut after_failure = false;
+        for (step, world) in steps(18_000_000 + seed, &Size::cluster()).iter().enumerate() {
+            for batch in watch.batches(world, seed + step as u64, step % 4 > 0) {
+                let delta = engine.apply(batch.clone());
+                watch.told(&batch, &delta.added);
+                roomy.follow(&engine, &delta).unwrap();
+                followed += 1;
+                let result = small.follow(&engine, &delta);
+                if step % 2 == 0 {
+                    // Otherwise the next update sweeps up.
+                    roomy.sweep().unwrap();
+                    small.sweep().unwrap();
+                }
+                match result {
+                    Ok(_) => {
+                        recovered += u32::from(after_failure);
+                        after_failure = false;
+                        in_force = Image::new(&engine, small.view());
+                    }
+                    Err(EnforcerError::Switch { source: ApplyError::Full { .. } }) => {
+                        failed += 1;
+                        after_failure = true;
+                        let tables = small.kernel().dump().unwrap();
+                        assert_eq!(tables.rules, in_force.rules, "seed {seed}, step {step}");
+                    }
+                    Err(error) => panic!("seed {seed}, step {step}: {error:?}"),
+                }
+            }
+            let place = format!("seed {seed}, step {step}");
+            let image = Image::new(&engine, roomy.view());
+            let names = roomy.rule_names();
+            let names = names.lock().unwrap();
+            assert!(image.rule_names.iter().all(|(rule, name)| names.get(rule) == Some(name)), "{place}");
+            if step % 2 == 0 {
+                let tables = roomy.kernel().dump().unwrap();
+                assert_eq!(tables.rules, image.rules, "{place}");
+                assert_eq!(small.kernel().dump().unwrap().rules, in_force.rules, "{place}");
+            }
+            if engine.nodes().next().is_some_and(|node| node.name == "node-0") {
+                check(&roomy, &engine, seed);
+                if !after_failure {
+                    check(&small, &engine, seed);
+                }
+            }
+        }
+        // Names of what is gone are forgotten two updates later.
+        for _ in 0..2 {
+            let gone = watch.batches(&World::default(), seed, true);
+            let delta = engine.apply(gone[0].clone());
+            watch.told(&gone[0], &delta.added);
+            roomy.follow(&engine, &delta).unwrap();
+        }
+        assert_eq!(roomy.rule_names().lock().unwrap().len(), 0, "seed {seed}");
+    }
+    println!("{followed} followed; {failed} failed, {recovered} times recovered");
+    assert!(followed > 500 && failed > 10 && recovered > 2, "{followed}, {failed}, {recovered}");
 }

@@ -11,7 +11,7 @@
 
 mod support;
 
-use ringfence_datapath::abi::{EndpointWord, Op, PortMapKey, PortMapValue};
+use ringfence_datapath::abi::{EndpointWord, IDENTITY_ANY, Op, PortMapKey, PortMapValue};
 use ringfence_datapath::event::{Direction, Family, Hook, Reason};
 use ringfence_datapath::kernel::{Counters, Kernel};
 use support::packet::{MORE_FRAGMENTS, Packet};
@@ -37,7 +37,7 @@ fn rows() -> Vec<Op> {
         put_ports(PortMapKey::port(1, SCTP, 80), PortMapValue::allow(3)),
         put_ports(PortMapKey::protocol(1, 50), PortMapValue::allow(4)),
         put_ports(PortMapKey::protocol(1, 59), PortMapValue::allow(5)),
-        put_rule(0x40, 0, 1),
+        put_rule(0x40, IDENTITY_ANY, 1),
         put_end(1, 0, word, word),
         put_end(2, 0, EndpointWord::OPEN, EndpointWord::OPEN),
         put_address(POD, 1),

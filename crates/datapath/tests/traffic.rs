@@ -15,7 +15,7 @@ use std::net::{IpAddr, SocketAddr, TcpListener, TcpStream, UdpSocket};
 use std::sync::Arc;
 use std::time::Duration;
 
-use ringfence_datapath::abi::{EndpointWord, Op, PortMapKey, PortMapValue};
+use ringfence_datapath::abi::{EndpointWord, IDENTITY_ANY, Op, PortMapKey, PortMapValue};
 use ringfence_datapath::conntrack::Conntrack;
 use ringfence_datapath::kernel::Kernel;
 use ringfence_datapath::requirements;
@@ -37,9 +37,9 @@ fn rows() -> Vec<Op> {
         put_ports(PortMapKey::port(2, TCP, 80), PortMapValue::allow(1)),
         put_ports(PortMapKey::port(2, UDP, 53), PortMapValue::allow(2)),
         put_ports(PortMapKey::protocol(2, ICMP), PortMapValue::allow(3)),
-        put_rule(0x40, 0, 1),
+        put_rule(0x40, IDENTITY_ANY, 1),
         put_rule(0x40, 7, 2),
-        put_rule(0x80, 0, 1),
+        put_rule(0x80, IDENTITY_ANY, 1),
         put_end(1, 7, EndpointWord::OPEN, EndpointWord::OPEN),
         put_end(2, 0, word, EndpointWord::isolated(0x80)),
     ];

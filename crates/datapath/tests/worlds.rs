@@ -12,7 +12,11 @@
 mod promises;
 mod support;
 
-use ringfence_datapath::{Image, Kernel, Options, Planner};
+use std::sync::mpsc::{Receiver, channel};
+use std::time::Duration;
+
+use ringfence_datapath::event::{Event, Reason};
+use ringfence_datapath::{Fate, Image, Options, Planner};
 use ringfence_oracle::worlds::{Size, world};
 use ringfence_policy::Engine;
 use support::passes;
@@ -21,18 +25,20 @@ const WORLDS: u64 = 1000;
 
 #[test]
 fn the_kernel_says_what_the_engine_says() {
-    let Some(mut kernel) = support::load(&Options { flows: 1 << 12, ..Options::default() }) else { return };
+    let options = Options { flows: 1 << 12, event_interval: Duration::ZERO, ..Options::default() };
+    let Some(mut kernel) = support::load(&options) else { return };
+    let (sender, told) = channel();
+    let events = kernel.events(move |event| sender.send(event.unwrap()).unwrap()).unwrap();
     let mut planner = Planner::new();
     let mut asked = 0;
-    let size = Size { cluster_policies: 0, names: false, ..Size::cluster() };
     for seed in 0..WORLDS {
-        let engine = Engine::new(world(9_000_000 + seed, &size));
-        let nodes = engine.world().nodes.len();
+        let engine = Engine::new(world(9_000_000 + seed, &Size::cluster()));
+        let nodes = promises::nodes(&engine);
         if nodes == 0 {
             continue;
         }
         let node = usize::try_from(seed).unwrap() % nodes;
-        let image = Image::new(&engine, &promises::node_view(engine.world(), node));
+        let image = Image::new(&engine, &promises::node_view(&engine, node));
         let mut before = planner.tables().clone();
         let ops = planner.plan(&image).unwrap();
         if seed % 20 == 1 {
@@ -49,7 +55,17 @@ fn the_kernel_says_what_the_engine_says() {
         } else {
             kernel.apply(&ops).unwrap();
         }
-        asked += ask(&kernel, &planner, &engine, node, seed);
+        events.consume().unwrap();
+        told.try_iter().for_each(drop);
+        for expected in promises::packets(&engine, node, seed, 120) {
+            let sent = expected.packet;
+            let passed = passes(&kernel, &sent);
+            events.consume().unwrap();
+            let place = || format!("seed {seed}: {sent:?}");
+            assert_eq!(fate(passed, &told), planner.tables().fate(&sent), "{}", place());
+            assert!(expected.is(planner.tables().fate(&sent), &engine, &image), "{}", place());
+            asked += 1;
+        }
         if seed % 50 == 0 {
             assert_eq!(&kernel.dump().unwrap(), planner.tables(), "seed {seed}");
         }
@@ -59,18 +75,20 @@ fn the_kernel_says_what_the_engine_says() {
     assert_eq!((counters.missing_row, counters.malformed, counters.unknown_endpoint), (0, 0, 0));
 }
 
-fn ask(kernel: &Kernel, planner: &Planner, engine: &Engine, node: usize, seed: u64) -> u32 {
-    let mut asked = 0;
-    for expected in promises::packets(engine, node, seed, 120) {
-        let sent = expected.packet;
-        let passed = passes(kernel, &sent);
-        assert_eq!(
-            passed,
-            planner.tables().fate(&sent).passes(),
-            "seed {seed}: mirror and kernel differ: {sent:?}"
-        );
-        assert_eq!(passed, expected.passes, "seed {seed}: engine and kernel differ: {sent:?}");
-        asked += 1;
+/// What the kernel has told of a packet, in the words of the mirror.
+fn fate(passed: bool, told: &Receiver<Event>) -> Fate {
+    let events: Vec<Event> = told.try_iter().collect();
+    assert!(events.iter().all(|e| e.allowed == passed) && (passed || events.len() == 1), "{events:?}");
+    // Sides that had no say come after those that had.
+    let says = |e: &&Event| !matches!(e.reason, Reason::Open | Reason::Itself);
+    match events.iter().rfind(says).or(events.last()).map(|e| (e.reason, e.rule)) {
+        None | Some((Reason::Open, None)) => Fate::Open,
+        Some((Reason::Itself, None)) => Fate::Itself,
+        Some((Reason::OwnNode, None)) => Fate::OwnNode,
+        Some((Reason::Rule, Some(rule))) if passed => Fate::Allowed { rule },
+        Some((Reason::Rule, Some(rule))) => Fate::Denied { rule },
+        Some((Reason::Default, None)) if passed => Fate::Allowed { rule: 0 },
+        Some((Reason::Default, None)) => Fate::Denied { rule: 0 },
+        Some(other) => panic!("{other:?} of {events:?}"),
     }
-    asked
 }

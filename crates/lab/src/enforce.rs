@@ -60,7 +60,7 @@ impl Enforcement {
                 pod_ranges: lab.plan().pod_ranges(NodeId(place)),
                 ..NodeView::default()
             };
-            nodes.push(Enforcer::new(kernel, view));
+            nodes.push(Enforcer::fresh(kernel, view));
         }
         Ok(Enforcement { nodes })
     }

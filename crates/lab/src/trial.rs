@@ -81,16 +81,20 @@ impl Promise {
         let Some(from) = plan.source_address(probe.from, probe.to) else {
             return Promise { ends: Vec::new() };
         };
-        let ask = |to: IpAddr, traffic: Traffic| {
-            (to, traffic, engine.verdict(End::Address(from), End::Address(to), traffic))
-        };
         let Some(service) = plan.service_port(probe) else {
-            return Promise { ends: vec![ask(probe.to, probe.traffic)] };
+            let verdict = engine.verdict(End::Address(from), End::Address(probe.to), probe.traffic);
+            return Promise { ends: vec![(probe.to, probe.traffic, verdict)] };
         };
         let backend = |(pod, port): &(PodId, u16)| {
             let addresses = &plan.pod(*pod)?.addresses;
             let to = addresses.iter().copied().find(|a| a.is_ipv4() == probe.to.is_ipv4())?;
-            Some(ask(to, Traffic::Port(service.protocol, *port)))
+            let traffic = Traffic::Port(service.protocol, *port);
+            // A pod that a Service leads back to itself.
+            let verdict = match to == from {
+                true => engine.hairpin_verdict(End::Address(to), traffic),
+                false => engine.verdict(End::Address(from), End::Address(to), traffic),
+            };
+            Some((to, traffic, verdict))
         };
         Promise { ends: service.backends.iter().filter_map(backend).collect() }
     }

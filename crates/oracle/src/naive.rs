@@ -149,6 +149,39 @@ pub fn decision(world: &World, direction: Direction, from: &End, to: &End, traff
     Decision { allowed, tier, rule, passed }
 }
 
+/// The same where a pod reaches itself through a Service, by one of its addresses: its packets leave it and come back, and
+/// so policies of the whole cluster hold them. NetworkPolicies cannot keep a pod from itself.
+///
+/// # Panics
+/// If the end names a pod that the world does not have.
+pub fn hairpin(world: &World, direction: Direction, end: &End, traffic: Traffic) -> Decision {
+    let mut passed = Vec::new();
+    let (tier, allowed, rule) = decide_hairpin(world, direction, end, traffic, &mut passed);
+    Decision { allowed, tier, rule, passed }
+}
+
+fn decide_hairpin(
+    world: &World,
+    direction: Direction,
+    end: &End,
+    traffic: Traffic,
+    passed: &mut Vec<RuleName>,
+) -> (Tier, bool, Option<RuleName>) {
+    let (from, to) = (Party::of(world, end), Party::of(world, end));
+    let by_default = (Tier::Default, true, None);
+    let Some(asked) = question(world, direction, from, to, traffic) else { return by_default };
+    if let Some((allowed, rule)) = cluster::decide(&asked, ClusterTier::Admin, passed) {
+        return (Tier::Admin, allowed, Some(rule));
+    }
+    if network::isolates_subject(&asked) {
+        return by_default;
+    }
+    match cluster::decide(&asked, ClusterTier::Baseline, passed) {
+        Some((allowed, rule)) => (Tier::Baseline, allowed, Some(rule)),
+        None => by_default,
+    }
+}
+
 fn decide(
     world: &World,
     direction: Direction,

@@ -9,8 +9,11 @@
 //! `policy.networking.k8s.io/v1alpha2` ClusterNetworkPolicy.
 
 pub mod addresses;
+mod canvas;
 pub mod change;
 pub mod cluster;
+pub mod decide;
+pub mod ends;
 pub mod engine;
 mod index;
 mod matchers;
@@ -18,8 +21,10 @@ pub mod misses;
 pub mod model;
 mod policies;
 pub mod portmap;
+pub mod portset;
 pub mod reach;
 mod slots;
+pub mod statistics;
 mod update;
 pub mod verdict;
 
@@ -29,7 +34,9 @@ pub use cluster::{
     Action, ClusterMatch, ClusterPeer, ClusterPolicy, ClusterPolicyKind, ClusterPolicyName, ClusterRule,
     ClusterTier, DomainPattern, InForce, PodsAcross,
 };
-pub use engine::{End, Engine, Identity, Statistics};
+pub use decide::Usual;
+pub use ends::{End, Identity};
+pub use engine::Engine;
 pub use matchers::{DistinctPeer, PeerId};
 pub use misses::{Difference, NearMiss};
 pub use model::{
@@ -38,6 +45,8 @@ pub use model::{
     Protocol, Requirement, ResolvedName, Rule, RuleRef, Source, Traffic, Workload, World,
 };
 pub use policies::SetId;
-pub use portmap::{Decision, PortMap, PortSet, Span};
+pub use portmap::{Decision, PortMap, Span};
+pub use portset::PortSet;
 pub use reach::{Connection, Connections, Reach, ReachEnd, Rows, View};
+pub use statistics::Statistics;
 pub use verdict::{Because, Direction, Side, Tier, Verdict};

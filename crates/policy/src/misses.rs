@@ -1,7 +1,8 @@
 //! Near misses: for a denial, the rules that would have allowed it but for something, and for what.
 
 use crate::cluster::{Action, DomainPattern};
-use crate::engine::{End, Engine};
+use crate::ends::End;
+use crate::engine::Engine;
 use crate::matchers::{DistinctPeer, PeerId};
 use crate::model::{
     IpBlock, LabelSelector, Labels, NamedPort, Pod, PolicyId, PortMatch, Ports, Requirement, RuleRef, Traffic,

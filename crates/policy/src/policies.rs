@@ -25,13 +25,16 @@ pub(crate) struct ListId(u32);
 #[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash)]
 pub struct SetId(pub(crate) u32);
 
+/// By rule, its peers, or `None` where it is for everybody.
+pub(crate) type RulePeers = Box<[Option<Box<[PeerId]>>]>;
+
 /// A policy and the numbers of what its rules match.
 #[derive(Debug, Clone)]
 pub(crate) struct Compiled {
     pub(crate) policy: Policy,
     pub(crate) subject: PeerId,
-    /// By direction, by rule: its peers, or `None` where it is for everybody.
-    pub(crate) peers: [Box<[Option<Box<[PeerId]>>]>; 2],
+    /// By direction.
+    pub(crate) peers: [RulePeers; 2],
 }
 
 impl Compiled {

@@ -18,7 +18,7 @@ use std::rc::Rc;
 
 use crate::engine::Engine;
 use crate::model::{PodId, Workload};
-use crate::portmap::PortSet;
+use crate::portset::PortSet;
 use crate::reach::ends::Pods;
 use crate::reach::outside::Outside;
 use crate::reach::portsets::{Asker, PortSets};

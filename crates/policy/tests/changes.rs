@@ -3,18 +3,14 @@
 
 #![allow(clippy::panic, clippy::indexing_slicing, reason = "a test")]
 
-use std::collections::{BTreeMap, BTreeSet};
+use std::collections::BTreeMap;
 use std::net::IpAddr;
 
 use ipnet::IpNet;
-use ringfence_oracle::random::Random;
+use ringfence_oracle::agreement::compare;
+use ringfence_oracle::changes::Watch;
 use ringfence_oracle::worlds::{Size, steps};
-use ringfence_policy::{
-    Change, DistinctPeer, End, Engine, Identity, NamedPort, Namespace, Node, Pod, PodId, Policy, PolicyKey,
-    ResolvedName, Tier, World,
-};
-
-mod sides;
+use ringfence_policy::{DistinctPeer, End, Engine, Identity, NamedPort, PodId, PolicyKey, Tier, World};
 
 /// Sequences of each size, of about a dozen worlds.
 const SEQUENCES: u64 = 60;
@@ -57,7 +53,7 @@ fn check(size: &Size, seeds: std::ops::Range<u64>) {
             let fresh = Engine::new(world.clone());
             assert_eq!(follower.engine.statistics(), fresh.statistics(), "{}", place());
             assert_eq!(follower.known, Known::of(&fresh), "{}: not told", place());
-            if let Some(wrong) = sides::wrong_sides(world, &follower.engine, &follower.ids(world), seed) {
+            if let Err(wrong) = compare(world, &follower.engine, &follower.ids(world), seed) {
                 panic!("{}: {wrong}\nin {world:#?}", place());
             }
         }
@@ -67,93 +63,27 @@ fn check(size: &Size, seeds: std::ops::Range<u64>) {
 /// An engine that is changed, and what its deltas have told.
 struct Follower {
     engine: Engine,
-    world: World,
-    pods: BTreeMap<(String, String), PodId>,
+    watch: Watch,
     known: Known,
 }
 
 impl Follower {
     fn new() -> Follower {
-        let world = World::default();
-        Follower { engine: Engine::new(world.clone()), world, pods: BTreeMap::new(), known: Known::default() }
+        let engine = Engine::new(World::default());
+        Follower { engine, watch: Watch::default(), known: Known::default() }
     }
 
     fn ids(&self, world: &World) -> Vec<PodId> {
-        world.pods.iter().map(|pod| self.pods[&key(pod)]).collect()
+        world.pods.iter().filter_map(|pod| self.watch.id(pod)).collect()
     }
 
     fn follow(&mut self, world: &World, seed: u64, at_once: bool) {
-        let mut changes = self.changes(world);
-        Random::new(seed).shuffle(&mut changes);
-        let batches: Vec<Vec<Change>> =
-            if at_once { vec![changes] } else { changes.into_iter().map(|c| vec![c]).collect() };
-        for batch in batches {
-            let mut added = Vec::new();
-            for change in &batch {
-                match change {
-                    Change::AddPod(pod) => added.push(key(pod)),
-                    Change::RemovePod(id) => self.pods.retain(|_, known| known != id),
-                    _ => {}
-                }
-            }
-            let delta = self.engine.apply(batch);
-            self.pods.extend(added.into_iter().zip(delta.added.iter().copied()));
+        for batch in self.watch.batches(world, seed, at_once) {
+            let delta = self.engine.apply(batch.clone());
+            self.watch.told(&batch, &delta.added);
             self.known.learn(&self.engine, &delta.addresses, &delta.prefixes);
         }
-        self.world = world.clone();
     }
-
-    fn changes(&self, next: &World) -> Vec<Change> {
-        let now = &self.world;
-        let mut changes = Vec::new();
-        let wanted: BTreeSet<_> = next.pods.iter().map(key).collect();
-        assert_eq!(wanted.len(), next.pods.len(), "pods have names of their own");
-        for pod in &next.pods {
-            match self.pods.get(&key(pod)) {
-                Some(id) => changes.push(Change::SetPod(*id, pod.clone())),
-                None => changes.push(Change::AddPod(pod.clone())),
-            }
-        }
-        let gone = self.pods.iter().filter(|(key, _)| !wanted.contains(key));
-        changes.extend(gone.map(|(_, id)| Change::RemovePod(*id)));
-        let set = |n: &Namespace| Change::SetNamespace(n.clone());
-        let remove = |n: &Namespace| Change::RemoveNamespace(n.name.clone());
-        by_key(&mut changes, &now.namespaces, &next.namespaces, |n| n.name.clone(), set, remove);
-        let set = |n: &Node| Change::SetNode(n.clone());
-        let remove = |n: &Node| Change::RemoveNode(n.name.clone());
-        by_key(&mut changes, &now.nodes, &next.nodes, |n| n.name.clone(), set, remove);
-        let set = |n: &ResolvedName| Change::SetName(n.clone());
-        let remove =
-            |n: &ResolvedName| Change::SetName(ResolvedName { name: n.name.clone(), addresses: Vec::new() });
-        by_key(&mut changes, &now.names, &next.names, |n| n.name.clone(), set, remove);
-        let set = |p: &Policy| Change::SetPolicy(p.clone());
-        let remove = |p: &Policy| Change::RemovePolicy(p.key());
-        by_key(&mut changes, &policies(now), &policies(next), Policy::key, set, remove);
-        changes.push(Change::SetPodCidrs(next.pod_cidrs.clone()));
-        changes
-    }
-}
-
-fn key(pod: &Pod) -> (String, String) {
-    (pod.namespace.clone(), pod.name.clone())
-}
-
-fn policies(world: &World) -> Vec<Policy> {
-    let networks = world.policies.iter().cloned().map(Policy::Network);
-    networks.chain(world.cluster_policies.iter().cloned().map(Policy::Cluster)).collect()
-}
-
-fn by_key<T, K: Ord>(
-    changes: &mut Vec<Change>,
-    now: &[T],
-    next: &[T],
-    key: impl Fn(&T) -> K,
-    set: impl Fn(&T) -> Change,
-    remove: impl Fn(&T) -> Change,
-) {
-    let kept: BTreeSet<K> = next.iter().map(&key).collect();
-    changes.extend(now.iter().filter(|item| !kept.contains(&key(item))).map(remove));
-    changes.extend(next.iter().map(set));
 }
 
 /// What somebody knows who asked once for everything that a delta named, by content and not by number.

@@ -8,12 +8,8 @@ mod map;
 
 use ringfence_oracle::minimize::minimize;
 use ringfence_oracle::worlds::{Size, world};
-use ringfence_oracle::{naive, questions};
+use ringfence_oracle::{agreement, naive, questions};
 use ringfence_policy::{End, Engine, PodId, World};
-
-mod sides;
-
-use sides::wrong_sides;
 
 /// Worlds of each size; the whole test asks more than a million questions.
 const WORLDS: u64 = 1000;
@@ -47,7 +43,8 @@ fn compare(size: Size, seeds: std::ops::Range<u64>) {
 fn disagreement(world: &World, seed: u64) -> Option<String> {
     let engine = Engine::new(world.clone());
     let pods: Vec<PodId> = engine.pods().map(|(id, _)| id).collect();
-    wrong_sides(world, &engine, &pods, seed)
+    agreement::compare(world, &engine, &pods, seed)
+        .err()
         .or_else(|| wrong_pods(world, &engine))
         .or_else(|| map::wrong(world, &engine))
 }

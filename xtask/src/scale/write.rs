@@ -101,16 +101,14 @@ mod tests {
                 Ok(())
             };
             files(&world, collect).unwrap();
-            // The reader does not know cluster policies.
-            texts.retain(|(name, _)| !name.starts_with("cluster"));
             let reading = read(texts, &ReadOptions::default());
             assert_eq!(reading.findings, [], "{profile}");
-            let (mut expect, got) = (bare(world), bare(reading.inventory.world()));
-            expect.cluster_policies.clear();
+            let (expect, got) = (bare(world), bare(reading.inventory.world()));
             assert_eq!(got.namespaces, expect.namespaces, "{profile}");
             assert_eq!(got.nodes, expect.nodes, "{profile}");
             assert_eq!(got.pods, expect.pods, "{profile}");
             assert_eq!(got.policies, expect.policies, "{profile}");
+            assert_eq!(got.cluster_policies, expect.cluster_policies, "{profile}");
             assert_eq!(got.cluster_policies, expect.cluster_policies, "{profile}");
         }
     }

@@ -60,10 +60,16 @@ _Static_assert(sizeof(struct end) == 48, "end");
 #define RANGE_PODS 1
 
 struct rule_key {
-	__u64 set;
+	__u64 set; /* its two low bits clear, or bit 0 set: SET_HAIRPIN */
 	__u64 identity;
 };
 _Static_assert(sizeof(struct rule_key) == 16, "rule_key");
+
+/* Stands in a policy set's rows for every identity without a row of its own. */
+#define IDENTITY_ANY 1
+
+/* For a pod of the set that reaches itself, with the identity that it has. Without a row it does. */
+#define SET_HAIRPIN 1ULL
 
 /* Set in the number of a port map: it has no rows for one port, no rows for blocks of ports. */
 #define PORTMAP_NO_PORTS (1ULL << 63)
@@ -133,9 +139,9 @@ enum direction {
 };
 
 enum reason {
-	OPEN = 1, /* the endpoint is not isolated in this direction */
+	OPEN = 1, /* no policy holds the endpoint in this direction */
 	RULE = 2,
-	DEFAULT = 3, /* no rule: the default of an isolated endpoint */
+	DEFAULT = 3, /* policies hold the endpoint, and none of their rules decides */
 	UNKNOWN_ENDPOINT = 4,
 	MALFORMED = 5,
 	FRAGMENT = 6,

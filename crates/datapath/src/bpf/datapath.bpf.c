@@ -109,15 +109,15 @@ static __always_inline __u64 look_up_identity(const struct party *party, __u32 s
 	return identities ? READ_ONCE(identities->slot[slot & 1]) : 0;
 }
 
-/* The port map between a policy set and an identity; identity 0 stands for those without a row. */
+/* The port map between a policy set and an identity; IDENTITY_ANY stands for those without a row. */
 static __always_inline __u64 *look_up_rule(__u64 set, __u64 identity)
 {
 	struct rule_key key = { .set = set, .identity = identity };
 	__u64 *portmap = bpf_map_lookup_elem(&rules, &key);
 
-	if (portmap || !identity)
+	if (portmap)
 		return portmap;
-	key.identity = 0;
+	key.identity = IDENTITY_ANY;
 	return bpf_map_lookup_elem(&rules, &key);
 }
 
@@ -158,20 +158,16 @@ static __always_inline void deny(struct side *side, __u8 reason)
 	side->reason = reason;
 }
 
-/* What an isolated endpoint's word says of a connection with `other`. */
-static __always_inline void decide(struct side *side, __u64 word, const struct party *other, __u32 slot,
-				   const struct packet *packet, enum reading reading)
+/* What a port map says; null where its row is missing. */
+static __always_inline void decide(struct side *side, const __u64 *portmap, const struct packet *packet,
+				   enum reading reading)
 {
 	struct portmap_value *entry;
-	__u64 *portmap;
 
 	if (reading != WHOLE)
 		return deny(side, reading == LATER_FRAGMENT ? FRAGMENT : MALFORMED);
-
-	portmap = look_up_rule(word & ~WORD_RESERVED, look_up_identity(other, slot));
 	if (!portmap)
 		return deny(side, MISSING_ROW);
-
 	entry = look_up_port(*portmap, packet);
 	if (!entry)
 		return deny(side, MISSING_ROW);
@@ -186,8 +182,28 @@ static __always_inline void decide_side(struct side *side, __u64 word, __u32 end
 {
 	side->endpoint = endpoint;
 	if (word & WORD_ISOLATED)
-		return decide(side, word, other, slot, packet, reading);
+		return decide(side, look_up_rule(word & ~WORD_RESERVED, look_up_identity(other, slot)), packet,
+			      reading);
 	allow(side, OPEN);
+}
+
+/*
+ * A pod that reaches itself through a Service: what it sends to its own address is not seen here. It does so where no
+ * cluster-wide policy says otherwise, and only those have rows.
+ */
+static __always_inline void decide_hairpin(struct side *side, __u64 word, const struct party *itself, __u32 slot,
+					   const struct packet *packet, enum reading reading)
+{
+	struct rule_key key = {
+		.set = (word & ~WORD_RESERVED) | SET_HAIRPIN,
+		.identity = look_up_identity(itself, slot),
+	};
+	__u64 *portmap = word & WORD_ISOLATED ? bpf_map_lookup_elem(&rules, &key) : 0;
+
+	side->endpoint = itself->index;
+	if (portmap)
+		return decide(side, portmap, packet, reading);
+	allow(side, ITSELF);
 }
 
 static __always_inline int drop(const struct packet *packet, const struct side *side)
@@ -229,14 +245,19 @@ int ringfence(struct bpf_nf_ctx *ctx)
 	egress_word = source.end ? READ_ONCE(source.end->egress[slot]) : 0;
 	ingress_word = destination.end ? READ_ONCE(destination.end->ingress[slot]) : 0;
 
-	/* A pod always reaches itself. */
 	if (is_same(&packet.source, &packet.destination) && egress_word & WORD_PRESENT) {
-		egress.direction = NO_DIRECTION;
-		egress.endpoint = source.index;
-		allow(&egress, ITSELF);
-		count(COUNT_ALLOWED);
-		report(&packet, &egress, 0);
-		return NF_ACCEPT;
+		decide_hairpin(&egress, egress_word, &source, slot, &packet, reading);
+		if (!egress.verdict)
+			return drop(&packet, &egress);
+		decide_hairpin(&ingress, ingress_word, &source, slot, &packet, reading);
+		if (!ingress.verdict)
+			return drop(&packet, &ingress);
+		if (egress.reason == ITSELF && ingress.reason == ITSELF) {
+			/* No side had a say. */
+			egress.direction = NO_DIRECTION;
+			ingress.verdict = 0;
+		}
+		goto allowed;
 	}
 
 	/* What leaves the node itself has no pod's egress. */
@@ -269,6 +290,7 @@ int ringfence(struct bpf_nf_ctx *ctx)
 		}
 	}
 
+allowed:
 	/* A connection between two of this node's pods is told once from each side, as it is between two nodes. */
 	if (!(egress.verdict | ingress.verdict))
 		return NF_ACCEPT;

@@ -1,33 +1,59 @@
 //! What the engine says of packets, for comparison with what tables and kernel do to them.
 #![allow(dead_code, reason = "each test file uses a part")]
-#![allow(clippy::indexing_slicing, reason = "what fails here fails the test")]
+#![allow(clippy::indexing_slicing, clippy::unwrap_used, reason = "what fails here fails the test")]
 
 use std::net::IpAddr;
 
 use ringfence_datapath::event::Hook;
-use ringfence_datapath::{NodeView, Packet};
+use ringfence_datapath::{Fate, Image, NodeView, Packet};
 use ringfence_oracle::questions::{interesting_addresses, traffic};
 use ringfence_oracle::random::Random;
-use ringfence_policy::{Because, End, Engine, RuleRef, Traffic, World};
+use ringfence_policy::{Because, Decision, Direction, End, Engine, PortMap, RuleRef, Traffic};
 
-/// A packet, whether the node must let it pass, and the rule that a denial or the last side's approval names.
+/// A packet, and what the engine says of it.
 pub(crate) struct Expected {
     /// The packet.
     pub(crate) packet: Packet,
     /// Whether it passes here.
     pub(crate) passes: bool,
-    /// The rules that may be named: every side that decides here gives its own.
-    pub(crate) rules: Vec<RuleRef>,
+    /// What decides: the rule of the side that denies, or of the last that was asked; `None` where no rule does.
+    pub(crate) rule: Option<RuleRef>,
 }
 
-/// The view that a node has of a world: no ranges, so that only policies decide.
-pub(crate) fn node_view(world: &World, node: usize) -> NodeView {
-    NodeView { name: world.nodes[node].name.clone(), ..NodeView::default() }
+impl Expected {
+    /// Whether a fate says the same: the verdict, and the rule by its name.
+    pub(crate) fn is(&self, fate: Fate, engine: &Engine, image: &Image) -> bool {
+        let number = match fate {
+            Fate::Allowed { rule } | Fate::Denied { rule } => rule,
+            Fate::Open | Fate::Itself | Fate::OwnNode => 0,
+            Fate::UnknownEndpoint | Fate::MissingRow => return false,
+        };
+        let same_rule = match (self.rule, image.rule_names.get(&number)) {
+            (Some(rule), Some(name)) => {
+                let direction = if rule.egress { Direction::Egress } else { Direction::Ingress };
+                let key = engine.policy(rule.policy).unwrap().key();
+                (&key, direction, rule.rule) == (&name.policy, name.direction, name.rule)
+            }
+            (None, None) => number == 0,
+            _ => false,
+        };
+        same_rule && fate.passes() == self.passes
+    }
+}
+
+/// How many nodes there are.
+pub(crate) fn nodes(engine: &Engine) -> usize {
+    engine.nodes().count()
+}
+
+/// The view of a node, by its place: no ranges, so that only policies decide.
+pub(crate) fn node_view(engine: &Engine, node: usize) -> NodeView {
+    NodeView { name: engine.nodes().nth(node).unwrap().name.clone(), ..NodeView::default() }
 }
 
 /// Packets between addresses of one family, each where the node would see it, with what the engine promises.
 pub(crate) fn packets(engine: &Engine, node: usize, seed: u64, most: usize) -> Vec<Expected> {
-    let world = engine.world();
+    let world = &engine.to_world();
     let own = &world.nodes[node];
     let name = &own.name;
     let mut random = Random::new(seed);
@@ -47,7 +73,11 @@ pub(crate) fn packets(engine: &Engine, node: usize, seed: u64, most: usize) -> V
         else {
             break;
         };
-        let (source, destination) = if random.chance(50) { (one, other) } else { (other, one) };
+        let (source, destination) = match random.below(10) {
+            0 => (one, one),
+            1..=4 => (one, other),
+            _ => (other, one),
+        };
         if source.is_ipv4() != destination.is_ipv4() {
             continue;
         }
@@ -63,22 +93,52 @@ pub(crate) fn packets(engine: &Engine, node: usize, seed: u64, most: usize) -> V
             Traffic::Other if source.is_ipv4() => (1, 0),
             Traffic::Other => (58, 0),
         };
+        let packet = Packet { hook, source, destination, protocol, port };
+        if source == destination && local(&source) {
+            let (passes, rule) = hairpin(engine, source, traffic);
+            packets.push(Expected { packet, passes, rule });
+            continue;
+        }
         let verdict = engine.verdict(End::Address(source), End::Address(destination), traffic);
-        let mut passes = true;
-        let mut rules = Vec::new();
-        for (side, here) in [(&verdict.egress, local(&source)), (&verdict.ingress, local(&destination))] {
-            if here {
+        let (mut passes, mut rule) = (true, None);
+        for (direction, subject) in [(Direction::Egress, source), (Direction::Ingress, destination)] {
+            let pod = engine.pod_at(subject).filter(|_| local(&subject));
+            let side = verdict.side(direction);
+            if pod.is_some_and(|p| engine.policy_set(p, direction).is_some()) && passes {
                 passes &= side.allowed;
-                if let Because::Rule(rule) = side.because {
-                    rules.push(rule);
-                }
+                rule = match side.because {
+                    Because::Rule(rule) => Some(rule),
+                    _ => None,
+                };
             }
         }
-        packets.push(Expected {
-            packet: Packet { hook, source, destination, protocol, port },
-            passes,
-            rules,
-        });
+        packets.push(Expected { packet, passes, rule });
     }
     packets
+}
+
+/// Whether a pod reaches itself by an address through a Service, and the rule that decides, as above.
+fn hairpin(engine: &Engine, address: IpAddr, traffic: Traffic) -> (bool, Option<RuleRef>) {
+    let pod = engine.pod_at(address).unwrap();
+    let identity = engine.identity(End::Address(address));
+    let verdict = engine.hairpin_verdict(End::Address(address), traffic);
+    let mut rule = None;
+    for direction in [Direction::Egress, Direction::Ingress] {
+        let set = engine.policy_set(pod, direction).filter(|set| engine.has_cluster_policies(*set));
+        let map = set.map_or(PortMap::uniform(Decision::OPEN), |set| engine.hairpin_map(set, identity));
+        let decision = map.decide(traffic);
+        let side = verdict.side(direction);
+        let by = match side.because {
+            Because::Rule(rule) => Some(rule),
+            _ => None,
+        };
+        assert_eq!((side.allowed, by), (decision.allow, decision.rule));
+        if !decision.allow {
+            return (false, decision.rule);
+        }
+        if map != PortMap::uniform(Decision::OPEN) {
+            rule = decision.rule;
+        }
+    }
+    (true, rule)
 }

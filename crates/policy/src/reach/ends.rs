@@ -4,7 +4,8 @@ use std::collections::BTreeMap;
 
 use rustc_hash::FxHashMap;
 
-use crate::engine::{End, Engine};
+use crate::ends::End;
+use crate::engine::Engine;
 use crate::model::{Pod, PodId};
 use crate::reach::sides::{Numbered, Numbers};
 use crate::reach::{ReachEnd, View};

@@ -4,10 +4,12 @@ use std::sync::Arc;
 
 use rustc_hash::FxHashMap;
 
-use crate::engine::{Engine, Matching, NamedId};
+use crate::decide::Matching;
+use crate::engine::{Engine, NamedId};
 use crate::matchers::PeerId;
 use crate::policies::SetId;
-use crate::portmap::{Decision, PortMap, PortSet};
+use crate::portmap::{Decision, PortMap};
+use crate::portset::PortSet;
 use crate::slots::number;
 
 /// A port set's number.

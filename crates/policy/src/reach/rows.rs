@@ -3,7 +3,7 @@
 //! A row lists neighbours with the same ports as one run. Senders that nothing tells apart share a row, and toward
 //! outside a row is that of the policy set.
 
-use crate::portmap::PortSet;
+use crate::portset::PortSet;
 use crate::reach::Reach;
 use crate::reach::portsets::{PortSetId, PortSets};
 use crate::reach::row::RowMaker;

@@ -4,7 +4,8 @@ use std::hash::Hash;
 
 use rustc_hash::FxHashMap;
 
-use crate::engine::{Engine, Identity, NamedId};
+use crate::ends::Identity;
+use crate::engine::{Engine, NamedId};
 use crate::matchers::PeerId;
 use crate::policies::SetId;
 use crate::reach::portsets::{Asker, PortSetId};

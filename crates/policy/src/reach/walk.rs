@@ -2,7 +2,7 @@
 
 use std::rc::Rc;
 
-use crate::portmap::PortSet;
+use crate::portset::PortSet;
 use crate::reach::portsets::{PortSetId, PortSets};
 use crate::reach::row::RowMaker;
 use crate::reach::{Connection, Reach, ReachEnd};

@@ -140,9 +140,9 @@ impl<'q> Answer<'q> {
         let (from, to) = (case.from.end, case.to.end);
         match case.traffic {
             Some(traffic) => {
-                let verdict = match to {
-                    End::Pod(pod) if case.is_hairpin() => engine.hairpin_verdict(pod, traffic),
-                    _ => engine.verdict(from, to, traffic),
+                let verdict = match case.is_hairpin() {
+                    true => engine.hairpin_verdict(to, traffic),
+                    false => engine.verdict(from, to, traffic),
                 };
                 let side = |side: ringfence_policy::Side, subject, direction| Side {
                     allowed: side.allowed,

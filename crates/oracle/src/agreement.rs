@@ -1,11 +1,16 @@
 //! What the engine says of each side of a connection, with its reasons, held against the naive engine.
 
-use ringfence_oracle::naive::{self, RuleName};
-use ringfence_oracle::questions::questions;
 use ringfence_policy::{Because, Direction, End, Engine, PodId, PolicyKey, RuleRef, Side, Tier, World};
 
-/// The first difference over the questions of a seed. `ids` are the engine's pods in the order of the world.
-pub(crate) fn wrong_sides(world: &World, engine: &Engine, ids: &[PodId], seed: u64) -> Option<String> {
+use crate::naive::{self, RuleName};
+use crate::questions::questions;
+
+/// Asks both engines the questions of a seed: how many sides they agree on, or the first on which they do not, in words.
+/// `ids` are the engine's pods in the order of the world.
+///
+/// # Errors
+/// Where they do not agree.
+pub fn compare(world: &World, engine: &Engine, ids: &[PodId], seed: u64) -> Result<usize, String> {
     for (place, id) in (0u32..).map(PodId).zip(ids) {
         for direction in Direction::ALL {
             let ours = engine.isolating(*id, direction).iter();
@@ -13,42 +18,55 @@ pub(crate) fn wrong_sides(world: &World, engine: &Engine, ids: &[PodId], seed: u
             let theirs = naive::isolating(world, place, naive_direction(direction)).into_iter();
             let theirs: Vec<PolicyKey> = theirs.map(PolicyKey::Network).collect();
             if ours != theirs {
-                return Some(format!("{place:?} {direction:?}: isolated by {ours:?}, should be {theirs:?}"));
+                return Err(format!("{place:?} {direction:?}: isolated by {ours:?}, should be {theirs:?}"));
             }
         }
     }
+    let mut sides = 0;
     for (from, to, traffic) in questions(world, seed) {
         let verdict = engine.verdict(end(from, ids), end(to, ids), traffic);
         for direction in Direction::ALL {
             let side = verdict.side(direction);
             let theirs = naive::decision(world, naive_direction(direction), &from, &to, traffic);
-            let wrong = || {
-                Some(format!("{from:?} -> {to:?} {traffic:?} {direction:?}: {side:?}, should be {theirs:?}"))
-            };
-            let (tier, rule) = reason(engine, side);
-            let passed: Vec<RuleName> = side.passed.iter().filter_map(|r| name(engine, *r)).collect();
-            if (side.allowed, tier) != (theirs.allowed, theirs.tier) || passed != theirs.passed {
-                return wrong();
-            }
-            let same_rule = match (&rule, tier) {
-                // Any of the rules that allow it will do.
-                (Some(rule), naive::Tier::NetworkPolicy) => {
-                    naive::matching_rules(world, naive_direction(direction), &from, &to, traffic)
-                        .contains(rule)
-                }
-                _ => rule == theirs.rule,
-            };
+            let rules = || naive::matching_rules(world, naive_direction(direction), &from, &to, traffic);
             let isolated = match direction {
                 Direction::Egress => subject(from, world),
                 Direction::Ingress => subject(to, world),
             };
             let isolated = isolated.is_some_and(|p| naive::isolated(world, p, naive_direction(direction)));
-            if !same_rule || side.isolated != isolated {
-                return wrong();
+            if !agrees(engine, side, &theirs, rules) || side.isolated != isolated {
+                return Err(format!(
+                    "{from:?} -> {to:?} {traffic:?} {direction:?}: {side:?}, should be {theirs:?}"
+                ));
             }
+            sides += 1;
+        }
+        let naive::End::PodAt(..) = to else { continue };
+        let verdict = engine.hairpin_verdict(end(to, ids), traffic);
+        for direction in Direction::ALL {
+            let side = verdict.side(direction);
+            let theirs = naive::hairpin(world, naive_direction(direction), &to, traffic);
+            if !agrees(engine, side, &theirs, Vec::new) {
+                return Err(format!(
+                    "{to:?} to itself {traffic:?} {direction:?}: {side:?}, should be {theirs:?}"
+                ));
+            }
+            sides += 1;
         }
     }
-    None
+    Ok(sides)
+}
+
+/// Whether a side's answer and its reasons are those of the naive engine, of whose NetworkPolicies' rules any that allow
+/// it will do.
+fn agrees(engine: &Engine, side: &Side, theirs: &naive::Decision, rules: impl Fn() -> Vec<RuleName>) -> bool {
+    let (tier, rule) = reason(engine, side);
+    let passed: Vec<RuleName> = side.passed.iter().filter_map(|r| name(engine, *r)).collect();
+    let same_rule = match (&rule, tier) {
+        (Some(rule), naive::Tier::NetworkPolicy) => rules().contains(rule),
+        _ => rule == theirs.rule,
+    };
+    (side.allowed, tier, &passed) == (theirs.allowed, theirs.tier, &theirs.passed) && same_rule
 }
 
 fn reason(engine: &Engine, side: &Side) -> (naive::Tier, Option<RuleName>) {
@@ -93,7 +111,14 @@ fn naive_direction(direction: Direction) -> naive::Direction {
 }
 
 /// The same end for the engine; `ids` are its pods in the order of the world.
-pub(crate) fn end(end: naive::End, ids: &[PodId]) -> End {
+///
+/// # Panics
+/// If the end is a pod that the world does not have.
+#[expect(
+    clippy::indexing_slicing,
+    reason = "a question about a pod that is not there is a mistake in the test"
+)]
+pub fn end(end: naive::End, ids: &[PodId]) -> End {
     match end {
         naive::End::Pod(pod) => End::Pod(ids[pod.0 as usize]),
         naive::End::PodAt(_, address) | naive::End::Outside(address) => End::Address(address),
