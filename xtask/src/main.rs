@@ -2,6 +2,7 @@
 
 mod agree;
 mod bench;
+mod docs;
 mod scale;
 
 use std::process::ExitCode;
@@ -21,6 +22,8 @@ enum Chore {
     Agree(agree::Arguments),
     /// Measures what docs/benchmarks.md promises, and says what is met. Needs root
     Bench(bench::Arguments),
+    /// Writes what the documentation shows of the commands anew: help, answers, maps, the table of contents
+    Docs,
     /// Measures the engine on generated clusters of real and larger sizes
     Scale(scale::Arguments),
 }
@@ -29,6 +32,7 @@ fn main() -> ExitCode {
     let result = match Arguments::parse().chore {
         Chore::Agree(arguments) => agree::run(&arguments),
         Chore::Bench(arguments) => bench::run(&arguments),
+        Chore::Docs => docs::run(),
         Chore::Scale(arguments) => scale::run(&arguments),
     };
     match result {

@@ -1,7 +1,8 @@
 //! Kubernetes objects and YAML text to the policy model, with the place of every word.
 //!
 //! [`read`] takes named texts and gives an [`Inventory`], the [`Finding`]s and the [`Sources`] that they point into.
-//! Nothing is dropped in silence: an object is read whole, or it is an error with its place. No I/O here, and no
+//! Nothing is dropped in silence: an object is read whole, or it is an error with its place. And back: [`normalize`] gives
+//! the policies as the API server would store them, and [`to_yaml`] writes them. No I/O here, and no
 //! verdicts.
 
 pub mod finding;
@@ -9,6 +10,7 @@ pub mod inventory;
 mod json;
 mod lower;
 pub mod node;
+mod normalize;
 mod priority;
 mod read;
 pub mod source;
@@ -22,5 +24,7 @@ pub use inventory::{
     ServicePort, TargetPort, Workload,
 };
 pub use node::{Entry, Node, Value};
+pub use normalize::normalize;
 pub use read::{Manifest, ReadOptions, Reader, Reading, read};
 pub use source::{FileId, Place, SourceFile, Sources, Span};
+pub use yaml::to_yaml;

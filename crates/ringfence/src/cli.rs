@@ -10,6 +10,8 @@ use ipnet::IpNet;
 use ringfence_policy::{DomainPattern, ResolvedName};
 
 use crate::map::args::{MapFormat, SelectArgs};
+use crate::normalize::args::NormalizeArgs;
+use crate::shell::args::{CompletionArgs, ManArgs};
 
 /// The exit status of a question that is answered with no.
 pub(crate) const DENIED: u8 = 1;
@@ -52,6 +54,9 @@ pub(crate) enum Command {
     Map(MapArgs),
     Explain(ExplainArgs),
     Lab(LabArgs),
+    Normalize(NormalizeArgs),
+    Completion(CompletionArgs),
+    Man(ManArgs),
     /// A part of `lab` that stands between it and a command in a pod
     #[command(name = LAB_CHILD, hide = true)]
     LabChild {

@@ -14,10 +14,12 @@ mod files;
 mod input;
 mod lab;
 mod map;
+mod normalize;
 mod notes;
 mod ports;
 mod ranges;
 mod reference;
+mod shell;
 mod table;
 mod target;
 mod terminal;
@@ -35,6 +37,9 @@ fn main() -> ExitCode {
         Command::Map(args) => map::run(args, &terminal),
         Command::Explain(args) => explain::run(args, &terminal),
         Command::Lab(args) => lab::run(args, &terminal),
+        Command::Normalize(args) => normalize::run(args, &terminal),
+        Command::Completion(args) => shell::completion(args, &terminal),
+        Command::Man(args) => shell::man(args, &terminal),
         Command::LabChild { arguments } => return ringfence_lab::child::main(arguments),
     };
     match status {

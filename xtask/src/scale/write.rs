@@ -65,7 +65,8 @@ fn files(world: &World, give: &mut dyn FnMut(String, String) -> anyhow::Result<(
 
 #[cfg(test)]
 mod tests {
-    use ringfence_k8s::{ReadOptions, read};
+    use ringfence_k8s::{ReadOptions, Reading, normalize, read, to_yaml};
+    use ringfence_oracle::worlds;
 
     use super::*;
     use crate::scale::profile::Profile;
@@ -110,6 +111,38 @@ mod tests {
             assert_eq!(got.cluster_policies, expect.cluster_policies, "{profile}");
             assert_eq!(got.cluster_policies, expect.cluster_policies, "{profile}");
         }
+    }
+
+    /// Random worlds keep their meaning when they are written as the API server would store them.
+    #[test]
+    fn what_is_normalised_is_read_back_too() {
+        let options = ReadOptions { keep_manifests: true, ..ReadOptions::default() };
+        let (mut network, mut cluster) = (0, 0);
+        for seed in 0..200 {
+            let mut world = worlds::world(seed, &worlds::Size::manifests());
+            // Rules that fail closed hold something that nobody can write.
+            world.cluster_policies.retain(|policy| cluster_policy::cluster_policy(policy).is_ok());
+            let mut texts = Vec::new();
+            let collect = &mut |name, text| {
+                texts.push((name, text));
+                Ok(())
+            };
+            files(&world, collect).unwrap();
+            let before = read(texts, &options);
+            let normal = |reading: &Reading| {
+                let manifests = normalize(&reading.inventory, &reading.manifests);
+                to_yaml(manifests.iter().map(|m| &m.node))
+            };
+            let once = normal(&before);
+            let after = read([("normal.yaml", once.as_str())], &options);
+            assert!(!after.has_errors(), "seed {seed}: {:#?}", after.findings);
+            let (got, expect) = (bare(after.inventory.world()), bare(before.inventory.world()));
+            assert_eq!(got.policies, expect.policies, "seed {seed}");
+            assert_eq!(got.cluster_policies, expect.cluster_policies, "seed {seed}");
+            assert_eq!(normal(&after), once, "seed {seed}");
+            (network, cluster) = (network + got.policies.len(), cluster + got.cluster_policies.len());
+        }
+        assert!(network > 500 && cluster > 100, "{network} and {cluster}");
     }
 
     #[test]

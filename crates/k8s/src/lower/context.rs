@@ -266,7 +266,7 @@ pub(crate) fn all<T>(items: impl IntoIterator<Item = Result<T, Reported>>) -> Re
 }
 
 /// The whole number that a JSON decoder would take this for.
-fn whole(value: &Value) -> Option<i64> {
+pub(crate) fn whole(value: &Value) -> Option<i64> {
     match value {
         Value::Int(i) => Some(*i),
         Value::Float(f) if f.fract() == 0.0 && f.abs() < 1e15 => format!("{f:.0}").parse().ok(),

@@ -6,6 +6,7 @@
 
 mod build;
 mod scalar;
+mod write;
 
 use saphyr_parser::{Event, Parser};
 
@@ -14,6 +15,7 @@ use crate::node::Node;
 use crate::source::{FileId, Sources, Span};
 use build::Builder;
 pub(crate) use build::{duplicate, too_deep};
+pub use write::to_yaml;
 
 /// How deep a document may nest. Kubernetes objects stay below 30.
 pub(crate) const MAX_DEPTH: usize = 100;

@@ -60,6 +60,94 @@ fn yelb_before_and_after() {
     assert_eq!(machine(), before, "nothing is left behind");
 }
 
+/// What an example of `examples` promises is measured, and so are these verdicts.
+#[track_caller]
+fn example(name: &str, allowed: &[(&str, &str, u64)], denied: &[(&str, &str, u64)]) {
+    if !privileged() {
+        return;
+    }
+    let folder = |part: &str| format!("{YELB}/../{name}/{part}");
+    let (status, out, err) = run(&[&folder("app"), &folder("policies"), "-o", "json"]);
+    assert_eq!((status, err.as_str()), (Some(0), ""), "{out}");
+    let value: serde_json::Value = serde_json::from_str(&out).unwrap();
+    assert_eq!(value["differences"].as_array().unwrap().len(), 0);
+    let probes = value["probes"].as_array().unwrap();
+    for (expect, questions) in [(true, allowed), (false, denied)] {
+        for (from, to, port) in questions {
+            let asked = |p: &&serde_json::Value| p["from"] == *from && p["to"] == *to && p["port"] == *port;
+            let found: Vec<_> = probes.iter().filter(asked).collect();
+            assert!(!found.is_empty(), "{from} to {to} {port} was not measured");
+            for probe in found {
+                assert_eq!(probe["before"]["passed"], true, "{probe}");
+                assert_eq!(probe["after"]["passed"], expect, "{probe}");
+                assert_eq!(probe["removed"]["passed"], true, "{probe}");
+            }
+        }
+    }
+}
+
+#[test]
+fn bank_is_enforced_as_told() {
+    let allowed = [
+        ("bank/balance-0", "bank/postgres-0", 5432),
+        ("ops/admin-0", "bank/postgres-0", 5432),
+        ("bank/indexer-0", "service kube-system/kube-dns", 53),
+        ("ops/reports-0", "service bank/balance", 80),
+    ];
+    let denied = [
+        ("ops/reports-0", "bank/postgres-0", 5432),
+        ("bank/balance-0", "kube-system/metrics-0", 53),
+        ("bank/balance-0", "outside 203.0.113.7", 53),
+        ("outside 203.0.113.7", "bank/balance-0", 8080),
+        ("bank/postgres-0", "bank/balance-0", 8080),
+    ];
+    example("bank", &allowed, &denied);
+}
+
+#[test]
+fn retail_is_enforced_as_told() {
+    let allowed = [
+        ("prod/web-0", "service prod/customer", 80),
+        ("outside 203.0.113.7", "prod/web-0", 80),
+        ("prod/customer-0", "service prod/web", 80),
+    ];
+    let denied = [
+        ("prod/orders-0", "prod/customer-0", 80),
+        ("prod/orders-0", "outside 198.51.100.15", 80),
+        ("prod/web-0", "outside 203.0.113.7", 80),
+        ("outside 203.0.113.7", "prod/customer-0", 80),
+    ];
+    example("retail", &allowed, &denied);
+    if !privileged() {
+        return;
+    }
+    // No pod has the database's port, so the trial does not ask for it.
+    let folder = |part: &str| format!("{YELB}/../retail/{part}");
+    let connect = ["bash", "-c", "timeout 1 bash -c '</dev/tcp/198.51.100.15/3306'"];
+    for (from, expect) in [("prod/orders", Some(0)), ("prod/customer", Some(124))] {
+        let (status, ..) =
+            run(&[&[&folder("app")[..], &folder("policies"), "--in", from, "--"], &connect[..]].concat());
+        assert_eq!(status, expect, "{from}");
+    }
+}
+
+#[test]
+fn search_is_enforced_as_told() {
+    let allowed = [
+        ("outside 203.0.113.7", "search/frontend-0", 8080),
+        ("search/frontend-0", "service search/product-search", 80),
+        ("search/product-search-0", "search/product-db-0", 27017),
+    ];
+    let denied = [
+        ("search/frontend-0", "search/product-db-0", 27017),
+        ("search/product-search-0", "search/frontend-0", 8080),
+        ("search/product-search-0", "payments/card-vault-0", 8443),
+        ("search/product-search-0", "outside 203.0.113.7", 8080),
+        ("outside 203.0.113.7", "search/product-search-0", 8080),
+    ];
+    example("search", &allowed, &denied);
+}
+
 #[test]
 fn json_has_every_probe_and_event() {
     if !privileged() {

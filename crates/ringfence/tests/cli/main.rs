@@ -9,12 +9,15 @@
 
 mod check;
 mod cluster;
+mod action;
+mod docs;
+mod examples;
 mod explain;
 mod input;
 mod lab;
 mod lab_watch;
 mod map;
-mod yelb;
+mod normalize;
 
 use std::io::Write;
 use std::path::{Path, PathBuf};
@@ -58,6 +61,8 @@ fn run_in(folder: &Path, arguments: &str, stdin: &str) -> Run {
         // Whoever runs the tests may have a cluster.
         .env("KUBECONFIG", "no-such-kubeconfig")
         .env_remove("KUBERNETES_SERVICE_HOST")
+        // Help is as wide as this says.
+        .env_remove("COLUMNS")
         .stdin(Stdio::piped())
         .stdout(Stdio::piped())
         .stderr(Stdio::piped())
