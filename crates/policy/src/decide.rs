@@ -167,6 +167,15 @@ impl Engine {
         self.sets.peers_named(set)
     }
 
+    /// Whether a set treats an identity as it treats [`Identity::NOBODY`]: none of its rules names the one and not the
+    /// other.
+    pub fn is_nobody_to(&self, set: SetId, identity: Identity) -> bool {
+        self.sets.get(set).is_none_or(|set| {
+            (set.direction == Direction::Ingress || identity.named == NamedId(0))
+                && !self.peers_of(identity).any(|peer| self.sets.names_peer(set, peer))
+        })
+    }
+
     /// What most other ends are to a set: held by those of its address peers that hold a whole address family or half of
     /// one, and matched by none of its other peers. It follows from the set alone.
     pub fn usual(&self, set: SetId) -> Usual {

@@ -182,7 +182,7 @@ pub(crate) struct LabArgs {
 }
 
 /// How the input is read, whatever is asked of it.
-#[derive(Debug, Args)]
+#[derive(Debug, Default, Args)]
 pub(crate) struct InputArgs {
     /// The namespace of objects and names that do not say theirs [default: default]
     #[arg(short, long, value_name = "NAMESPACE")]

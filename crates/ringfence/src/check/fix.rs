@@ -110,8 +110,7 @@ mod tests {
             related: Vec::new(),
             edits: vec![Edit { file, start: 0, end: 1, text: "c".to_owned() }],
         };
-        let input =
-            InputArgs { namespace: None, skip_invalid: false, pod_cidrs: Vec::new(), names: Vec::new() };
+        let input = InputArgs::default();
         let left = fix(vec![finding], &sources, &input, &Terminal::new(ColorChoice::Never)).unwrap();
         assert_eq!((left.len(), fs::read_to_string(&path).unwrap().as_str()), (1, "b: 1\n"));
     }

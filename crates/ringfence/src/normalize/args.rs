@@ -38,8 +38,7 @@ impl NormalizeArgs {
         InputArgs {
             namespace: self.namespace.clone(),
             skip_invalid: self.skip_invalid,
-            pod_cidrs: Vec::new(),
-            names: Vec::new(),
+            ..InputArgs::default()
         }
     }
 }
