@@ -294,6 +294,33 @@ fn a_pod_that_is_named_by_its_address() {
 }
 
 #[test]
+fn what_no_rule_decides_has_its_reason_too() {
+    let pods = a_workload_with_addresses(&["10.0.0.1", "10.0.0.2"]).replace(
+        "action: Deny, from: [{namespaces: {}}]",
+        "action: Deny, from: [{namespaces: {}}], protocols: [{udp: {destinationPort: {number: 53}}}]",
+    );
+    let closed = "---\n{apiVersion: networking.k8s.io/v1, kind: NetworkPolicy, metadata: {name: closed}, spec: {podSelector: {}}}\n";
+    let isolated = format!("{pods}{closed}");
+    let check = |text: &str, lines: &[&str]| {
+        let out = run_with("explain 10.0.0.1 10.0.0.2 -", text).out;
+        for line in lines {
+            assert!(out.lines().any(|l| l == *line), "{line}\n{out}");
+        }
+    };
+    let rest = "all TCP, UDP 0-52,54-65535, all SCTP, ICMP and others";
+    check(&pods, &[&format!("  allowed: {rest}: no rule decides this (default)")]);
+    check(
+        &isolated,
+        &[
+            "  tier NetworkPolicy: isolated for ingress by",
+            &format!("  denied: {rest}: no ingress rule of these policies allows this"),
+        ],
+    );
+    let json = run_with("explain 10.0.0.1 10.0.0.2 - -o json", &isolated).json();
+    assert_eq!(json["ingress"]["because"]["rest"]["tier"], "NetworkPolicy");
+}
+
+#[test]
 fn a_change_of_policies_with_one_generated_name() {
     let pod = |number: u32, name: &str| {
         format!(
