@@ -10,8 +10,9 @@ use std::collections::BTreeMap;
 use promises::packets;
 use ringfence_datapath::{Fate, Image, ImageKeeper, NodeView, Planner};
 use ringfence_oracle::changes::Watch;
+use ringfence_oracle::unruly::Unruly;
 use ringfence_oracle::worlds::{Size, steps};
-use ringfence_policy::{Engine, World};
+use ringfence_policy::{Delta, Engine, World};
 
 /// Sequences of each size, of about a dozen worlds.
 const SEQUENCES: u64 = 60;
@@ -37,6 +38,26 @@ fn manifests_where_some_addresses_are_known() {
     check(&Size::default(), 17_000_000);
 }
 
+#[test]
+fn unruly_changes() {
+    for seed in 18_000_000..18_000_000 + SEQUENCES {
+        let mut cluster = Unruly::new(seed);
+        let mut nodes: BTreeMap<String, Node> = BTreeMap::new();
+        for step in 0..25 {
+            let (changes, delta) = cluster.update();
+            let engine = cluster.engine();
+            for name in engine.pods().filter_map(|(_, pod)| pod.node.as_ref()) {
+                nodes.entry(name.clone()).or_insert_with(|| Node::new(engine, name));
+            }
+            let fresh = Engine::new(cluster.world());
+            for (name, node) in &mut nodes {
+                node.follow(engine, &delta, || format!("seed {seed}, step {step}, {name} after {changes:?}"));
+                assert_eq!(node.keeper.image(), &Image::new(&fresh, &node.view), "seed {seed}, step {step}");
+            }
+        }
+    }
+}
+
 /// A node's image and two planners: one that looks at everything, and one that looks at what has changed.
 struct Node {
     view: NodeView,
@@ -57,6 +78,21 @@ impl Node {
         let mut whole = Planner::new();
         whole.plan(keeper.image()).unwrap();
         Node { small: whole.clone(), view, keeper, whole }
+    }
+
+    /// Follows the engine, and holds the image and the plan against whole ones; how many operations the plan has.
+    #[track_caller]
+    fn follow(&mut self, engine: &Engine, delta: &Delta, place: impl Fn() -> String) -> usize {
+        self.keeper.update(engine, delta);
+        let expected = ImageKeeper::new(engine, &self.view);
+        assert_eq!(self.keeper.image(), expected.image(), "{}", place());
+        assert_eq!(self.keeper.kept(), expected.kept(), "{}", place());
+        let small = self.small.follow(self.keeper.image(), self.keeper.changes()).unwrap();
+        self.keeper.accept();
+        let whole = self.whole.plan(expected.image()).unwrap();
+        assert_eq!(small, whole, "{}", place());
+        assert_eq!(self.small.tables(), self.whole.tables(), "{}", place());
+        small.len()
     }
 }
 
@@ -79,17 +115,8 @@ fn check(size: &Size, seeds: u64) {
                 }
                 for (name, node) in &mut nodes {
                     let place = || format!("seed {seed}, step {step}, {name} after {batch:?}");
-                    node.keeper.update(&engine, &delta);
-                    let expected = ImageKeeper::new(&engine, &node.view);
-                    assert_eq!(node.keeper.image(), expected.image(), "{}", place());
-                    assert_eq!(node.keeper.kept(), expected.kept(), "{}", place());
-                    let small = node.small.follow(node.keeper.image(), node.keeper.changes()).unwrap();
-                    node.keeper.accept();
-                    let whole = node.whole.plan(expected.image()).unwrap();
-                    assert_eq!(small, whole, "{}", place());
-                    assert_eq!(node.small.tables(), node.whole.tables(), "{}", place());
+                    ops += node.follow(&engine, &delta, place);
                     updates += 1;
-                    ops += small.len();
                 }
             }
             let fresh = Engine::new(world.clone());

@@ -47,7 +47,8 @@ impl Store<'_> {
             let (kind, namespace, name) = key.clone();
             manifests.push(Manifest { kind, namespace, name, node: node.clone() });
         }
-        let mut place = Place { seen: self.seen, key, span: meta.span.or(node.span) };
+        let mut place =
+            Place { seen: self.seen, key, is_generated: meta.is_generated, span: meta.span.or(node.span) };
         let inventory = &mut *self.inventory;
         match lowered {
             Lowered::PassedOver(_) => {}
@@ -94,7 +95,7 @@ impl Store<'_> {
             }
             _ => return,
         };
-        if !is_generated(&meta.name) {
+        if !meta.is_generated {
             return;
         }
         let key = (kind.to_owned(), meta.namespace.clone(), meta.name.clone());
@@ -107,15 +108,11 @@ impl Store<'_> {
     }
 }
 
-/// Whether a name is one that the server completes, so that two objects that have it do not meet.
-fn is_generated(name: &str) -> bool {
-    name.ends_with('-')
-}
-
 /// Where one object goes.
 struct Place<'r> {
     seen: &'r mut HashMap<Key, (usize, Option<Span>)>,
     key: Key,
+    is_generated: bool,
     span: Option<Span>,
 }
 
@@ -123,7 +120,7 @@ impl Place<'_> {
     /// Puts the object where an earlier one of this name is, as a server would, and says so. Gives its place.
     fn put<T: Alike>(&mut self, context: &mut Context<'_>, list: &mut Vec<T>, object: T) -> usize {
         let end = list.len();
-        if is_generated(&self.key.2) {
+        if self.is_generated {
             list.push(object);
             return end;
         }

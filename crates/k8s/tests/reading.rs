@@ -504,13 +504,20 @@ fn policies_with_one_generated_name_are_all_kept() {
     let other = policy.replace("namespace: ns", "namespace: other");
     let text = [policy.as_str(), cluster, &policy, &other, cluster, &policy].join("---\n");
     let options = ReadOptions { keep_manifests: true, ..ReadOptions::default() };
-    let reading = read([("f", text.as_str())], &options);
-    let names: Vec<String> = reading.inventory.all_policies().iter().map(|p| p.key().to_string()).collect();
+    let kept = read([("f", text.as_str())], &options);
+    let names: Vec<String> = kept.inventory.all_policies().iter().map(|p| p.key().to_string()).collect();
     let cluster = ["ClusterNetworkPolicy/p-", "ClusterNetworkPolicy/p-(2)"];
     assert_eq!(names, [&["ns/p-", "ns/p-(2)", "other/p-", "ns/p-(3)"][..], &cluster].concat());
-    let of_manifests: Vec<&str> = reading.manifests.iter().map(|m| m.name.as_str()).collect();
+    let of_manifests: Vec<&str> = kept.manifests.iter().map(|m| m.name.as_str()).collect();
     assert_eq!(of_manifests, ["p-", "p-", "p-(2)", "p-", "p-(2)", "p-(3)"]);
-    assert_eq!(found(&reading), ["27:31 warning equal-priority"]);
+    assert_eq!(found(&kept), ["27:31 warning equal-priority"]);
+    // A dash at the end is a habit, and no part of a name that is complete.
+    let undashed = policy.replace("p-", "p");
+    let dashed = policy.replace("generateName", "name");
+    let reading = reading(&[undashed.as_str(), &undashed, &dashed].join("---\n"));
+    let names: Vec<String> = reading.inventory.policies.iter().map(|p| p.name.to_string()).collect();
+    assert_eq!(names, ["ns/p", "ns/p(2)"]);
+    assert_eq!(found(&reading), ["15:18 error invalid-name"]);
 }
 
 #[test]

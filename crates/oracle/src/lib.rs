@@ -2,7 +2,7 @@
 //!
 //! - [`naive`] answers every question by looping over everything, in the words of the specification.
 //! - [`worlds`] makes random clusters that are worth asking about; [`questions`] asks about them, and [`changes`] leads
-//!   from one to the next.
+//!   from one to the next, [`unruly`] to where no orderly cluster goes.
 //! - [`agreement`] holds the engine's answers and reasons against these.
 //! - [`minimize`] makes a world that shows a disagreement small enough to read.
 //! - [`spec`] reads the Markdown tests of the `specs` folder.
@@ -19,6 +19,7 @@ pub mod questions;
 pub mod random;
 pub mod spec;
 pub mod strategies;
+pub mod unruly;
 pub mod worlds;
 
 mod matching;

@@ -103,7 +103,8 @@ impl Engine {
         families
     }
 
-    /// The pod whose address this is, unless it is on its node's network.
+    /// The pod whose address this is. A node's address is no pod's; one on its node's network is given for an address that
+    /// no known node has.
     pub fn pod_at(&self, address: IpAddr) -> Option<PodId> {
         match self.owners.get(&address)? {
             Owner::Pod(pod) => Some(*pod),

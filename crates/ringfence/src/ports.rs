@@ -18,13 +18,13 @@ impl From<&PortSet> for PortList {
 }
 
 impl PortList {
-    /// What a map leaves to one rule.
-    pub(crate) fn of_rule(map: &PortMap, rule: RuleRef) -> PortList {
+    /// What a map leaves to one rule, or to none.
+    pub(crate) fn of_rule(map: &PortMap, rule: Option<RuleRef>) -> PortList {
         let ranges = Protocol::ALL.map(|protocol| {
             let mut first = 0u16;
             let mut ranges = Vec::new();
             for span in map.spans(protocol) {
-                if span.decision.rule == Some(rule) {
+                if span.decision.rule == rule {
                     ranges.extend(PortRange::new(first, span.last));
                 }
                 first = span.last.saturating_add(1);
@@ -33,7 +33,7 @@ impl PortList {
         });
         PortList {
             ranges: ranges.into_iter().filter(|(_, r)| !r.is_empty()).collect(),
-            other: map.other().rule == Some(rule),
+            other: map.other().rule == rule,
         }
     }
 
@@ -65,6 +65,11 @@ impl PortList {
                 let of = with.ranges.iter().filter(|(p, _)| p == protocol).flat_map(|(_, ranges)| ranges);
                 of.into_iter().any(|b| ranges.iter().any(|a| meets(a, b)))
             })
+    }
+
+    /// Whether it is nothing.
+    pub(crate) fn is_empty(&self) -> bool {
+        !self.other && self.ranges.is_empty()
     }
 
     /// Whether it is every protocol and port.

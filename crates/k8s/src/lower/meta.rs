@@ -12,6 +12,8 @@ use crate::source::Span;
 #[derive(Debug, Clone)]
 pub(crate) struct Meta {
     pub(crate) name: String,
+    /// Whether the server completes the name, so that two objects with it do not meet.
+    pub(crate) is_generated: bool,
     /// Empty for what belongs to the whole cluster.
     pub(crate) namespace: String,
     pub(crate) labels: Labels,
@@ -20,6 +22,13 @@ pub(crate) struct Meta {
     pub(crate) owner: Option<(String, String)>,
     /// Where the name is written, or else the object.
     pub(crate) span: Option<Span>,
+}
+
+/// A name and where it is written.
+struct Named {
+    name: String,
+    is_generated: bool,
+    span: Option<Span>,
 }
 
 /// How strictly an object's name is held to the server's rules.
@@ -51,7 +60,7 @@ impl Context<'_> {
             Some(node) => self.string(node, "namespace").map(|name| (name, node.span)),
             None => Ok(("", None)),
         };
-        let (name, span) = self.name(metadata, node, kind)?;
+        let Named { name, is_generated, span } = self.name(metadata, node, kind)?;
         let (namespace, namespace_span) = namespace?;
         let namespace = if CLUSTER_SCOPED.contains(&kind) {
             self.object = Some(format!("{kind} {name}"));
@@ -62,7 +71,9 @@ impl Context<'_> {
             self.object = Some(format!("{kind} {namespace}/{name}"));
             namespace
         };
-        self.check_name(&name, span, rule)?;
+        // A generated name may end in a dash until the server has completed it.
+        let complete = if is_generated { name.strip_suffix('-').unwrap_or(&name) } else { &name };
+        self.check_name(complete, span, rule)?;
         if !CLUSTER_SCOPED.contains(&kind)
             && let Err(why) = names::dns_label(&namespace)
         {
@@ -74,15 +85,10 @@ impl Context<'_> {
         let annotations = field(metadata, "annotations")
             .map_or(Ok(Labels::new()), |node| self.strings(node, "annotations"));
         let owner = self.owner(metadata)?;
-        Ok(Meta { name, namespace, labels: labels?, annotations: annotations?, owner, span })
+        Ok(Meta { name, is_generated, namespace, labels: labels?, annotations: annotations?, owner, span })
     }
 
-    fn name(
-        &mut self,
-        metadata: &[Entry],
-        node: &Node,
-        kind: &str,
-    ) -> Result<(String, Option<Span>), Reported> {
+    fn name(&mut self, metadata: &[Entry], node: &Node, kind: &str) -> Result<Named, Reported> {
         let written = ["name", "generateName"].into_iter().find_map(|key| Some((key, field(metadata, key)?)));
         let Some((key, value)) = written else {
             let help = names::near_miss("name", metadata.iter().map(|e| e.key.as_str()))
@@ -103,7 +109,7 @@ impl Context<'_> {
                 None,
             ));
         }
-        Ok((name.to_owned(), value.span))
+        Ok(Named { name: name.to_owned(), is_generated: key == "generateName", span: value.span })
     }
 
     /// Warns of a namespace on what lives in none.
@@ -115,8 +121,6 @@ impl Context<'_> {
     }
 
     fn check_name(&mut self, name: &str, span: Option<Span>, rule: Name) -> Result<(), Reported> {
-        // A generated name ends in a dash until the server has completed it.
-        let name = name.strip_suffix('-').unwrap_or(name);
         let checked = if rule == Name::Label { names::dns_label(name) } else { names::subdomain(name) };
         let Err(why) = checked else { return Ok(()) };
         let level = if rule == Name::Lenient { Level::Warning } else { Level::Error };

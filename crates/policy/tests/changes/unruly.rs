@@ -1,15 +1,10 @@
-//! Changes that no orderly cluster makes: addresses that several pods and nodes have, in whatever order they come and go,
-//! the same thing set and removed in one batch, namespaces that go before their pods. After each batch the engine is what
-//! a fresh compile of the world is.
+//! Changes that no orderly cluster makes. After each batch the engine is what a fresh compile of the world is.
 
-use std::collections::BTreeMap;
 use std::net::IpAddr;
 
-use ringfence_oracle::random::Random;
-use ringfence_oracle::worlds::{Size, world};
+use ringfence_oracle::unruly::Unruly;
 use ringfence_policy::{
-    Because, Change, Direction, End, Engine, Namespace, Node, Pod, PodId, Policy, PolicyKey, Protocol,
-    ResolvedName, RuleRef, Side, Traffic, World,
+    Because, Direction, End, Engine, PodId, Policy, PolicyKey, Protocol, RuleRef, Side, Traffic,
 };
 
 use crate::Known;
@@ -21,241 +16,40 @@ const BATCHES: usize = 25;
 #[test]
 fn unruly_changes() {
     for seed in 8_000_000..8_000_000 + SEQUENCES {
-        let mut cluster = Cluster::new(seed);
+        let mut cluster = Unruly::new(seed);
+        let mut known = Known::default();
         for batch in 0..BATCHES {
-            let changes = cluster.batch();
-            let delta = cluster.engine.apply(changes.clone());
-            cluster.known.learn(&cluster.engine, &delta.addresses, &delta.prefixes);
-            cluster.check(&format!("seed {seed}, batch {batch}: {changes:#?}"));
+            let (changes, delta) = cluster.update();
+            known.learn(cluster.engine(), &delta.addresses, &delta.prefixes);
+            check(&cluster, &known, &format!("seed {seed}, batch {batch}: {changes:#?}"));
         }
     }
 }
 
-/// What there is, as whoever makes the changes knows it, and the engine that follows.
-struct Cluster {
-    random: Random,
-    /// What the changes are made of.
-    stock: World,
-    engine: Engine,
-    known: Known,
-    /// In the order in which they came to own their addresses.
-    pods: Vec<(PodId, Pod)>,
-    nodes: Vec<Node>,
-    namespaces: BTreeMap<String, Namespace>,
-    policies: BTreeMap<PolicyKey, Policy>,
-    names: BTreeMap<String, Vec<IpAddr>>,
-    pod_cidrs: Vec<ipnet::IpNet>,
-}
-
-impl Cluster {
-    fn new(seed: u64) -> Cluster {
-        let mut stock = World::default();
-        for offset in 0..3 {
-            let more = world(seed * 3 + offset, &Size::default());
-            stock.namespaces.extend(more.namespaces);
-            stock.nodes.extend(more.nodes);
-            stock.pods.extend(more.pods);
-            stock.policies.extend(more.policies);
-            stock.cluster_policies.extend(more.cluster_policies);
-            stock.names.extend(more.names);
-            stock.pod_cidrs.extend(more.pod_cidrs);
-        }
-        let engine = Engine::new(World::default());
-        Cluster {
-            random: Random::new(seed),
-            stock,
-            engine,
-            known: Known::default(),
-            pods: Vec::new(),
-            nodes: Vec::new(),
-            namespaces: BTreeMap::new(),
-            policies: BTreeMap::new(),
-            names: BTreeMap::new(),
-            pod_cidrs: Vec::new(),
-        }
-    }
-
-    fn batch(&mut self) -> Vec<Change> {
-        let mut changes = Vec::new();
-        let wanted = if self.random.chance(10) { 30 } else { self.random.between(1, 6) };
-        while changes.len() < wanted {
-            self.step(&mut changes);
-        }
-        changes
-    }
-
-    /// One change more, or the same one twice.
-    fn step(&mut self, changes: &mut Vec<Change>) {
-        match self.random.below(20) {
-            0..=3 => {
-                let pod = self.pod();
-                changes.push(Change::AddPod(pod.clone()));
-                // An engine that has come as far says which number it would give.
-                let added = self.engine.clone().apply(changes.clone()).added;
-                let id = *added.last().unwrap_or_else(|| panic!("no number for a pod"));
-                self.pods.push((id, pod));
-            }
-            4..=6 => {
-                let Some((id, before)) = self.any_pod() else { return };
-                let pod = match self.random.below(3) {
-                    0 => before.clone(),
-                    1 => self.pod(),
-                    _ => self.other(before.clone()),
-                };
-                changes.push(Change::SetPod(id, pod.clone()));
-                if pod.addresses == before.addresses {
-                    // It keeps its place among those who have them.
-                    self.pods.iter_mut().filter(|(known, _)| *known == id).for_each(|p| p.1 = pod.clone());
-                } else {
-                    self.pods.retain(|(known, _)| *known != id);
-                    self.pods.push((id, pod));
-                }
-            }
-            7..=8 => {
-                let Some((id, _)) = self.any_pod() else { return };
-                self.pods.retain(|(known, _)| *known != id);
-                changes.push(Change::RemovePod(id));
-            }
-            9 => {
-                let namespace = self.random.pick(&self.stock.namespaces).clone();
-                changes.push(Change::SetNamespace(namespace.clone()));
-                self.namespaces.insert(namespace.name.clone(), namespace);
-            }
-            10 => {
-                let name = self.random.pick(&self.stock.namespaces).name.clone();
-                self.namespaces.remove(&name);
-                changes.push(Change::RemoveNamespace(name));
-            }
-            11..=12 => {
-                let Some(mut node) = self.random.pick_any(&self.stock.nodes).cloned() else { return };
-                if self.random.chance(50) {
-                    node.addresses = self.addresses();
-                }
-                changes.push(Change::SetNode(node.clone()));
-                if !self.nodes.contains(&node) {
-                    self.nodes.retain(|n| n.name != node.name);
-                    self.nodes.push(node);
-                }
-            }
-            13 => {
-                let Some(node) = self.random.pick_any(&self.stock.nodes) else { return };
-                changes.push(Change::RemoveNode(node.name.clone()));
-                self.nodes.retain(|n| n.name != node.name);
-            }
-            14..=16 => {
-                let all: Vec<Policy> = self.stock.all_policies().collect();
-                let Some(policy) = self.random.pick_any(&all).cloned() else { return };
-                for _ in 0..self.random.between(1, 2) {
-                    changes.push(Change::SetPolicy(policy.clone()));
-                }
-                self.policies.insert(policy.key(), policy);
-            }
-            17 => {
-                let keys: Vec<PolicyKey> = self.policies.keys().cloned().collect();
-                let Some(key) = self.random.pick_any(&keys).cloned() else { return };
-                self.policies.remove(&key);
-                changes.push(Change::RemovePolicy(key));
-            }
-            18 => {
-                let Some(name) = self.random.pick_any(&self.stock.names).map(|n| n.name.clone()) else {
-                    return;
-                };
-                let addresses = self.addresses();
-                changes
-                    .push(Change::SetName(ResolvedName { name: name.clone(), addresses: addresses.clone() }));
-                if addresses.is_empty() {
-                    self.names.remove(&name);
-                } else {
-                    self.names.insert(name, addresses);
-                }
-            }
-            _ => {
-                let ranges = self.stock.pod_cidrs.iter().copied();
-                self.pod_cidrs = ranges.filter(|_| self.random.chance(40)).collect();
-                changes.push(Change::SetPodCidrs(self.pod_cidrs.clone()));
-            }
-        }
-    }
-
-    fn any_pod(&mut self) -> Option<(PodId, Pod)> {
-        self.random.pick_any(&self.pods).cloned()
-    }
-
-    fn pod(&mut self) -> Pod {
-        let mut pod = self.random.pick(&self.stock.pods).clone();
-        if self.random.chance(70) {
-            pod.addresses = self.addresses();
-        }
-        pod
-    }
-
-    /// The pod with one thing of another.
-    fn other(&mut self, mut pod: Pod) -> Pod {
-        let other = self.pod();
-        match self.random.below(6) {
-            0 => pod.namespace = other.namespace,
-            1 => pod.host_network = !pod.host_network,
-            2 => pod.node = other.node,
-            3 => pod.labels = other.labels,
-            4 => pod.named_ports = other.named_ports,
-            _ => pod.addresses = other.addresses,
-        }
-        pod
-    }
-
-    /// A few of very few, some of them twice.
-    fn addresses(&mut self) -> Vec<IpAddr> {
-        let few = ["10.1.0.1", "10.1.0.2", "10.2.0.1", "172.16.0.1", "fd00:1::1", "fd00:2::2"];
-        let mut addresses = Vec::new();
-        for _ in 0..self.random.below(4) {
-            addresses.extend(self.random.pick(&few).parse::<IpAddr>());
-        }
-        addresses
-    }
-
-    fn world(&self) -> World {
-        let mut world = World {
-            namespaces: self.namespaces.values().cloned().collect(),
-            nodes: self.nodes.clone(),
-            pods: self.pods.iter().map(|(_, pod)| pod.clone()).collect(),
-            pod_cidrs: self.pod_cidrs.clone(),
-            ..World::default()
-        };
-        let names = self.names.iter();
-        world.names = names.map(|(n, a)| ResolvedName { name: n.clone(), addresses: a.clone() }).collect();
-        for policy in self.policies.values() {
-            match policy {
-                Policy::Network(policy) => world.policies.push(policy.clone()),
-                Policy::Cluster(policy) => world.cluster_policies.push(policy.clone()),
-            }
-        }
-        world
-    }
-
-    #[track_caller]
-    fn check(&self, place: &str) {
-        let fresh = Engine::new(self.world());
-        assert_eq!(self.engine.statistics(), fresh.statistics(), "{place}");
-        assert_eq!(self.known, Known::of(&fresh), "not told, {place}");
-        let ours: Vec<End> = self.pods.iter().map(|(id, _)| End::Pod(*id)).collect();
-        let theirs: Vec<End> = (0u32..).map(|id| End::Pod(PodId(id))).take(ours.len()).collect();
-        let outside = ["10.1.0.1", "172.16.0.1", "fd00:2::2", "192.0.2.7"].map(|a| a.parse::<IpAddr>());
-        let outside: Vec<End> = outside.into_iter().flatten().map(End::Address).collect();
-        let ends: Vec<(End, End)> =
-            ours.into_iter().chain(outside.clone()).zip(theirs.into_iter().chain(outside)).collect();
-        let traffics = [Traffic::Port(Protocol::Tcp, 80), Traffic::Port(Protocol::Udp, 53), Traffic::Other];
-        for (from, fresh_from) in &ends {
-            for (to, fresh_to) in &ends {
-                for traffic in traffics {
-                    let ours = self.engine.verdict(*from, *to, traffic);
-                    let theirs = fresh.verdict(*fresh_from, *fresh_to, traffic);
-                    for direction in Direction::ALL {
-                        assert_eq!(
-                            said(&self.engine, ours.side(direction)),
-                            said(&fresh, theirs.side(direction)),
-                            "{from:?} to {to:?} {traffic} {direction:?}, {place}"
-                        );
-                    }
+#[track_caller]
+fn check(cluster: &Unruly, known: &Known, place: &str) {
+    let engine = cluster.engine();
+    let fresh = Engine::new(cluster.world());
+    assert_eq!(engine.statistics(), fresh.statistics(), "{place}");
+    assert_eq!(*known, Known::of(&fresh), "not told, {place}");
+    let ours: Vec<End> = cluster.pods().map(End::Pod).collect();
+    let theirs: Vec<End> = (0u32..).map(|id| End::Pod(PodId(id))).take(ours.len()).collect();
+    let outside = ["10.1.0.1", "172.16.0.1", "fd00:2::2", "192.0.2.7"].map(|a| a.parse::<IpAddr>());
+    let outside: Vec<End> = outside.into_iter().flatten().map(End::Address).collect();
+    let ends: Vec<(End, End)> =
+        ours.into_iter().chain(outside.clone()).zip(theirs.into_iter().chain(outside)).collect();
+    let traffics = [Traffic::Port(Protocol::Tcp, 80), Traffic::Port(Protocol::Udp, 53), Traffic::Other];
+    for (from, fresh_from) in &ends {
+        for (to, fresh_to) in &ends {
+            for traffic in traffics {
+                let ours = engine.verdict(*from, *to, traffic);
+                let theirs = fresh.verdict(*fresh_from, *fresh_to, traffic);
+                for direction in Direction::ALL {
+                    assert_eq!(
+                        said(engine, ours.side(direction)),
+                        said(&fresh, theirs.side(direction)),
+                        "{from:?} to {to:?} {traffic} {direction:?}, {place}"
+                    );
                 }
             }
         }

@@ -55,8 +55,9 @@ pub(super) enum Why {
     NotIsolated,
     /// This rule decides.
     Rule(RuleRef),
-    /// Without a port in the question: what each rule decides, those that allow first.
-    Shares(Vec<Share>),
+    /// Without a port in the question: what each rule decides, those that allow first; and what none does, unless
+    /// a NetworkPolicy's is among them, which says that nothing else passes.
+    Shares(Vec<Share>, Option<PortList>),
     NoRule,
 }
 
@@ -250,12 +251,14 @@ fn all_ports(engine: &Engine, from: End, to: End, direction: Direction) -> (Port
     rules.dedup();
     let shares: Vec<Share> = rules
         .into_iter()
-        .map(|(denies, rule)| Share { rule, allows: !denies, ports: PortList::of_rule(&map, rule) })
+        .map(|(denies, rule)| Share { rule, allows: !denies, ports: PortList::of_rule(&map, Some(rule)) })
         .collect();
     let allowed = !ports.is_empty();
     let misses = if allowed { Vec::new() } else { any_port_misses(engine, from, to, direction) };
+    let rest = PortList::of_rule(&map, None);
+    let is_said = shares.iter().any(|share| engine.rule_tier(share.rule) == Tier::NetworkPolicy);
     let why = match (shares.is_empty(), allowed) {
-        (false, _) => Why::Shares(shares),
+        (false, _) => Why::Shares(shares, Some(rest).filter(|rest| !is_said && !rest.is_empty())),
         (true, true) => Why::NotIsolated,
         (true, false) => Why::NoRule,
     };

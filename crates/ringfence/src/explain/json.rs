@@ -92,7 +92,7 @@ fn side_json(engine: &Engine, side: &Side, case: &Case<'_>, direction: Direction
         Why::NotIsolated => json!({"tier": "default"}),
         Why::NoRule => json!({"tier": Tier::NetworkPolicy.as_str()}),
         Why::Rule(rule) => because_rule(engine, *rule),
-        Why::Shares(shares) => {
+        Why::Shares(shares, rest) => {
             let first = shares.first().map(|share| because_rule(engine, share.rule));
             let mut because = first.unwrap_or_else(|| json!({"tier": "default"}));
             let all: Vec<Value> = shares
@@ -105,6 +105,14 @@ fn side_json(engine: &Engine, side: &Side, case: &Case<'_>, direction: Direction
                 })
                 .collect();
             extend(&mut because, [("rules".to_owned(), Value::Array(all))]);
+            if let Some(rest) = rest {
+                let (tier, key) = match side.isolated_by.is_empty() {
+                    true => (Tier::Default, "allowed"),
+                    false => (Tier::NetworkPolicy, "denied"),
+                };
+                let rest = json!({"tier": tier.as_str(), key: rest.to_json()});
+                extend(&mut because, [("rest".to_owned(), rest)]);
+            }
             because
         }
     };

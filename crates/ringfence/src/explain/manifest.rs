@@ -1,7 +1,7 @@
 //! A policy's manifest as JSON, patched and read again.
 
 use ringfence_k8s::{Level, Manifest, Node, ReadOptions, Value as NodeValue, read};
-use ringfence_policy::{ClusterPolicyKind, Policy, PolicyKey};
+use ringfence_policy::{ClusterPolicy, ClusterPolicyKind, NetworkPolicy, Policy, PolicyKey};
 use serde_json::{Map, Number, Value};
 
 /// The manifest that a policy was read from.
@@ -50,14 +50,23 @@ fn to_json(node: &Node) -> Value {
     }
 }
 
-/// The policy that a patched manifest is, as the reader reads it; `None` where it would be refused.
-pub(super) fn read_policy(manifest: &Value, default_namespace: &str) -> Option<Policy> {
+/// The policy that a patched manifest is, as the reader reads it, under the name that it has among the others: a
+/// generated name is completed there. `None` where it would be refused.
+pub(super) fn read_policy(manifest: &Value, default_namespace: &str, key: &PolicyKey) -> Option<Policy> {
     let options = ReadOptions { default_namespace: default_namespace.to_owned(), ..ReadOptions::default() };
     let reading = read([("the patched policy", manifest.to_string())], &options);
     if reading.findings.iter().any(|f| f.level == Level::Error) {
         return None;
     }
     let mut inventory = reading.inventory;
-    let network = inventory.policies.pop().map(Policy::Network);
-    network.or_else(|| inventory.cluster_policies.pop().map(Policy::Cluster))
+    match key {
+        PolicyKey::Network(name) => {
+            let policy = inventory.policies.pop()?;
+            Some(Policy::Network(NetworkPolicy { name: name.clone(), ..policy }))
+        }
+        PolicyKey::Cluster(name) => {
+            let policy = inventory.cluster_policies.pop()?;
+            Some(Policy::Cluster(ClusterPolicy { name: name.clone(), ..policy }))
+        }
+    }
 }

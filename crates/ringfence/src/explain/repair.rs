@@ -90,7 +90,7 @@ fn step(
         });
         let operation = proposal.operation(&document);
         apply(&mut document, &operation)?;
-        let policy = manifest::read_policy(&document, from.default_namespace)?;
+        let policy = manifest::read_policy(&document, from.default_namespace, &key)?;
         let mut changed = engine.clone();
         changed.apply([Change::SetPolicy(policy.clone())]);
         is_allowed(&changed, &denial.case, direction).then_some((key, operation, policy))

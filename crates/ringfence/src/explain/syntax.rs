@@ -138,8 +138,8 @@ fn fields_text(fields: &Map<String, Value>) -> String {
 
 /// A string as YAML: quoted where it would read as something else. A colon can end a key.
 fn scalar(value: &str) -> String {
-    // YAML has numbers that Rust does not know: 0x1f, 0o17, 0b1, 1_000.
-    let like_number = value.starts_with(|c: char| c.is_ascii_digit()) && !value.contains(['-', '/']);
+    // YAML has numbers that Rust does not know (0x1f, 0o17, 0b1, 1_000), and dates.
+    let like_number = value.starts_with(|c: char| c.is_ascii_digit()) && !value.contains('/');
     let plain = value.bytes().next().is_some_and(|b| b.is_ascii_alphanumeric() || b == b'/')
         && value.bytes().all(|b| b.is_ascii_alphanumeric() || b"-_./".contains(&b))
         && !like_number
@@ -210,7 +210,7 @@ mod tests {
         let check = |value: Value, expect: &str| assert_eq!(flow(&value), expect);
         check(json!({"a": "b", "port": 1, "n": "/x"}), r#"{a: b, port: 1, "n": /x}"#);
         check(json!(["true", "1.5", "7", "", "x y", "a: b"]), r#"["true", "1.5", "7", "", "x y", "a: b"]"#);
-        check(json!(["0x1f", "1_000", "1e3", "7d9"]), r#"["0x1f", "1_000", "1e3", "7d9"]"#);
+        check(json!(["0x1f", "1_000", "2026-01-01"]), r#"["0x1f", "1_000", "2026-01-01"]"#);
         check(json!({"kubernetes.io/metadata.name": "shop"}), "{kubernetes.io/metadata.name: shop}");
         check(json!(["10.0.0.0/8", "fd00::/8"]), r#"[10.0.0.0/8, "fd00::/8"]"#);
         assert_eq!(list_item(&json!({"podSelector": {}})), "- podSelector: {}");

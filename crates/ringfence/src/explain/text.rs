@@ -189,7 +189,7 @@ impl Page<'_> {
                 self.quote(*rule);
                 self.misses(side, &answer.case, direction);
             }
-            Why::Shares(shares) => {
+            Why::Shares(shares, rest) => {
                 let mut tier = None;
                 for share in shares {
                     if tier.replace(self.engine.rule_tier(share.rule))
@@ -205,6 +205,9 @@ impl Page<'_> {
                     ));
                     self.quote(share.rule);
                 }
+                if let Some(rest) = rest {
+                    self.rest(side, rest, direction);
+                }
                 self.misses(side, &answer.case, direction);
             }
             Why::NoRule => {
@@ -215,6 +218,20 @@ impl Page<'_> {
                 self.misses(side, &answer.case, direction);
             }
         }
+    }
+
+    /// What no rule decides.
+    fn rest(&mut self, side: &Side, rest: &PortList, direction: Direction) {
+        if side.isolated_by.is_empty() {
+            self.line(&format!("  allowed: {}: no rule decides this (default)", rest.to_text()));
+            return;
+        }
+        self.isolated(side, direction);
+        let direction = direction.as_str();
+        self.line(&format!(
+            "  denied: {}: no {direction} rule of these policies allows this",
+            rest.to_text()
+        ));
     }
 
     /// What earlier tiers left to later ones.

@@ -294,6 +294,56 @@ fn a_pod_that_is_named_by_its_address() {
 }
 
 #[test]
+fn what_no_rule_decides_has_its_reason_too() {
+    let pods = a_workload_with_addresses(&["10.0.0.1", "10.0.0.2"]).replace(
+        "action: Deny, from: [{namespaces: {}}]",
+        "action: Deny, from: [{namespaces: {}}], protocols: [{udp: {destinationPort: {number: 53}}}]",
+    );
+    let closed = "---\n{apiVersion: networking.k8s.io/v1, kind: NetworkPolicy, metadata: {name: closed}, spec: {podSelector: {}}}\n";
+    let isolated = format!("{pods}{closed}");
+    let check = |text: &str, lines: &[&str]| {
+        let out = run_with("explain 10.0.0.1 10.0.0.2 -", text).out;
+        for line in lines {
+            assert!(out.lines().any(|l| l == *line), "{line}\n{out}");
+        }
+    };
+    let rest = "all TCP, UDP 0-52,54-65535, all SCTP, ICMP and others";
+    check(&pods, &[&format!("  allowed: {rest}: no rule decides this (default)")]);
+    check(
+        &isolated,
+        &[
+            "  tier NetworkPolicy: isolated for ingress by",
+            &format!("  denied: {rest}: no ingress rule of these policies allows this"),
+        ],
+    );
+    let json = run_with("explain 10.0.0.1 10.0.0.2 - -o json", &isolated).json();
+    assert_eq!(json["ingress"]["because"]["rest"]["tier"], "NetworkPolicy");
+}
+
+#[test]
+fn a_change_of_policies_with_one_generated_name() {
+    let pod = |number: u32, name: &str| {
+        format!(
+            "{{apiVersion: v1, kind: Pod, metadata: {{name: {name}, labels: {{app: {name}, number: \"{number}\"}}, \
+             ownerReferences: [{{controller: true, kind: StatefulSet, name: {}}}]}}, \
+             spec: {{containers: [{{name: c, image: c}}]}}}}\n---\n",
+            name.split('-').next().unwrap_or(name)
+        )
+    };
+    let policy = |number: u32| {
+        format!(
+            "{{apiVersion: networking.k8s.io/v1, kind: NetworkPolicy, metadata: {{generateName: closed-}}, \
+             spec: {{podSelector: {{matchLabels: {{number: \"{number}\"}}}}}}}}\n---\n"
+        )
+    };
+    let text = [pod(0, "client"), pod(1, "db-1"), pod(2, "db-2"), policy(2), policy(1)].concat();
+    let answer = run_with("explain client db:80 - -o json", &text).json();
+    let patches = answer["change"]["patches"].as_array().unwrap();
+    let names: Vec<&str> = patches.iter().map(|p| p["name"].as_str().unwrap()).collect();
+    assert_eq!(names, ["closed-(2)", "closed-"], "each of the two pods has one that must let it in");
+}
+
+#[test]
 fn pods_of_one_workload_that_fare_differently() {
     let run = run("explain external a/web:81 canary.yaml");
     assert_eq!(run.status, 1);

@@ -88,7 +88,8 @@ impl Context<'_> {
 
     /// There is only one BaselineAdminNetworkPolicy, and its name is given.
     fn allowed_name(&mut self, meta: Meta, dialect: &Dialect) -> Result<Meta, Reported> {
-        if dialect.kind != ClusterPolicyKind::BaselineAdminNetworkPolicy || meta.name == BASELINE_NAME {
+        let is_only_one = meta.name == BASELINE_NAME && !meta.is_generated;
+        if dialect.kind != ClusterPolicyKind::BaselineAdminNetworkPolicy || is_only_one {
             return Ok(meta);
         }
         let message = format!("`{}` is no name for {}: there is only one", meta.name, dialect.a);
