@@ -2,11 +2,13 @@
 
 use std::cell::RefCell;
 use std::collections::{BTreeMap, BTreeSet, HashMap};
+use std::net::IpAddr;
 use std::rc::Rc;
 
 use ringfence_k8s::{Inventory, Manifest, Node, Place, Reading, Service, Sources, Span, Workload};
 use ringfence_policy::{
-    Direction, Engine, Labels, NamespaceScope, Peer, Peers, Pod, PodId, Policy, PolicyId, PolicyName, Rule,
+    Direction, Engine, IpBlock, Labels, NamespaceScope, Peer, Peers, Pod, PodId, Policy, PolicyId,
+    PolicyName, Rule,
 };
 
 use crate::view::{ClusterView, PolicyView};
@@ -35,6 +37,10 @@ pub struct Context<'a> {
     /// The Services before each pod.
     fronts: Vec<Vec<usize>>,
     by_name: HashMap<&'a PolicyName, usize>,
+    /// The pods, less those on their node's network, by their addresses.
+    pub(crate) addresses: BTreeMap<IpAddr, usize>,
+    /// The labels of the namespaces with pods, the automatic one among them.
+    labels: BTreeMap<String, Labels>,
 }
 
 /// The pods that peers match, by the policy's namespace where that matters.
@@ -76,7 +82,13 @@ impl<'a> Context<'a> {
             let id = PodId(u32::try_from(place).unwrap_or(u32::MAX));
             pods.push(PodView { id, pod, workload });
         }
+        let labels = by_namespace.keys().map(|n| (n.clone(), engine.namespace_labels(n))).collect();
+        let held = pods.iter().enumerate().filter(|(_, p): &(usize, &PodView<'_>)| !p.pod.host_network);
+        let addresses =
+            held.flat_map(|(place, p)| p.pod.addresses.iter().map(move |a| (*a, place))).collect();
         let mut context = Context {
+            addresses,
+            labels,
             inventory,
             engine,
             sources: &reading.sources,
@@ -148,7 +160,10 @@ impl<'a> Context<'a> {
     pub(crate) fn in_scope(&self, scope: &NamespaceScope, own: &str, namespace: &str) -> bool {
         match scope {
             NamespaceScope::Own => own == namespace,
-            NamespaceScope::Matching(selector) => selector.matches(&self.engine.namespace_labels(namespace)),
+            NamespaceScope::Matching(selector) => match self.labels.get(namespace) {
+                Some(labels) => selector.matches(labels),
+                None => selector.matches(&self.engine.namespace_labels(namespace)),
+            },
         }
     }
 
@@ -177,6 +192,12 @@ impl<'a> Context<'a> {
             .collect();
         self.peers.borrow_mut().insert(key, matched.clone());
         matched
+    }
+
+    /// The pods with an address in a block.
+    pub(crate) fn inside<'c>(&'c self, block: &'c IpBlock) -> impl Iterator<Item = usize> + 'c {
+        let range = self.addresses.range(block.cidr().network()..=block.cidr().broadcast());
+        range.filter(|(address, _)| block.contains(**address)).map(|(_, place)| *place)
     }
 
     /// The object as it is written.

@@ -18,10 +18,7 @@ pub(crate) fn around_pods(context: &Context<'_>) -> Vec<Finding> {
         if block.cidr().prefix_len() == 0 {
             continue;
         }
-        let pod = context
-            .pods
-            .iter()
-            .find(|p| !p.pod.host_network && p.pod.addresses.iter().any(|a| block.contains(*a)));
+        let pod = context.inside(block).find_map(|p| context.pod(p));
         let range = context.engine.pod_cidrs().iter().find(|range| {
             let overlap = block.cidr().contains(*range) || range.contains(&block.cidr());
             overlap && !block.except().iter().any(|e| e.contains(*range) || e.contains(&block.cidr()))

@@ -15,6 +15,9 @@ use crate::finding::{Edit, Finding};
 use crate::near;
 use crate::view::{PolicyView, asked};
 
+/// Among how many pods a near miss is looked for.
+const MOST: usize = 1000;
+
 /// `metadata.name`, which every namespace carries.
 const NAME: &str = "kubernetes.io/metadata.name";
 
@@ -124,7 +127,8 @@ fn explain(
             .at(context.place(whole));
         return Some(finding);
     };
-    let near = slip(first, labels);
+    // Among thousands of pods something is always near.
+    let near = if labels.len() > MOST { None } else { slip(first, labels) };
     let message = match &near {
         Some(near) => {
             format!("no pod of {where_} has `{first}`; did you mean `{}={}`?", near.key, near.value)
@@ -219,6 +223,10 @@ fn namespace(
     selector: &LabelSelector,
     node: Option<&Node>,
 ) -> Option<Finding> {
+    let scope = NamespaceScope::Matching(selector.clone());
+    if context.scope(&scope, view.namespace()).next().is_some() {
+        return None;
+    }
     let known: Vec<(&str, bool, Labels)> = context
         .inventory
         .namespaces

@@ -69,7 +69,7 @@ fn judge(context: &Context<'_>, view: &PolicyView<'_>, direction: Direction, rul
         .because("policies add up: for these pods the default deny has no effect")
         .related(context.place(deny.name_span()), "the default deny")
         .level(Level::Note),
-        None => finding(&code::RF061, format!("this allows all {word}: its pods are as open as without it"))
+        None => finding(&code::RF061, format!("this allows all {word}, as if there were no policy for it"))
             .because("a rule without peers and ports matches everything")
             .level(Level::Note),
     }

@@ -1,6 +1,8 @@
 //! One side of a pair: a connection needs its source's egress and its destination's ingress.
 
-use ringfence_policy::{Direction, End, Peer, PolicyId, PortRef, Ports, Rule};
+use std::collections::BTreeSet;
+
+use ringfence_policy::{Direction, End, Peer, PodId, PolicyId, PortRef, Ports, Rule};
 
 use crate::code;
 use crate::context::{Context, PodView, names};
@@ -60,14 +62,31 @@ fn blocked(
     rule: &Rule,
     others: &[usize],
 ) -> Option<Vec<PolicyId>> {
+    // Pods that no policy can tell apart are asked for once.
+    let alike = |places: &[usize], side: Direction| {
+        let mut seen = BTreeSet::new();
+        let held = |p: &PodView<'_>| {
+            (context.engine.policy_set(p.id, side), context.engine.identity(End::Pod(p.id)))
+        };
+        let mut pods: Vec<PodId> = Vec::new();
+        for pod in context.views(places) {
+            // Two of each kind, so that there is a pair of different ones.
+            if seen.insert((held(pod), 0)) || seen.insert((held(pod), 1)) {
+                pods.push(pod.id);
+            }
+        }
+        pods
+    };
+    let other_side = match direction {
+        Direction::Ingress => Direction::Egress,
+        Direction::Egress => Direction::Ingress,
+    };
+    let others = alike(others, other_side);
+    let subjects = alike(&view.subjects, direction);
     let mut policies = None;
-    for subject in context.views(&view.subjects) {
-        for other in context.views(others).filter(|o| o.id != subject.id) {
-            let (from, to) = match direction {
-                Direction::Ingress => (other, subject),
-                Direction::Egress => (subject, other),
-            };
-            match denied_by(context, from, to, rule, direction) {
+    for subject in &subjects {
+        for other in others.iter().filter(|o| *o != subject) {
+            match denied_by(context, *subject, *other, rule, direction) {
                 Some(by) => policies.get_or_insert(by),
                 None => return None,
             };
@@ -79,22 +98,23 @@ fn blocked(
 /// The policies that isolate the other side where it allows nothing of a rule; `None` where it allows some of it.
 fn denied_by(
     context: &Context<'_>,
-    from: &PodView<'_>,
-    to: &PodView<'_>,
+    subject: PodId,
+    held: PodId,
     rule: &Rule,
     direction: Direction,
 ) -> Option<Vec<PolicyId>> {
     let engine = context.engine;
-    let (held, other, side) = match direction {
-        Direction::Ingress => (from, to, Direction::Egress),
-        Direction::Egress => (to, from, Direction::Ingress),
+    let (side, to) = match direction {
+        Direction::Ingress => (Direction::Egress, subject),
+        Direction::Egress => (Direction::Ingress, held),
     };
-    let set = engine.policy_set(held.id, side)?;
+    let to = engine.pod(to)?;
+    let set = engine.policy_set(held, side)?;
     // What a cluster-wide rule denies is denied on purpose.
     if engine.has_cluster_policies(set) {
         return None;
     }
-    let allowed = engine.port_map(set, engine.identity(End::Pod(other.id))).allowed();
+    let allowed = engine.port_map(set, engine.identity(End::Pod(subject))).allowed();
     let allows_some = match &rule.ports {
         Ports::Any => !allowed.is_empty(),
         Ports::Of(ports) => ports.iter().any(|port| {
@@ -105,7 +125,7 @@ fn denied_by(
                     ranges.iter().any(|r| r.first() <= range.last() && range.first() <= r.last())
                 }
                 PortRef::Named(name) => {
-                    let named = to.pod.named_ports.iter().filter(|n| n.name == *name);
+                    let named = to.named_ports.iter().filter(|n| n.name == *name);
                     named
                         .filter(|n| n.protocol == port.protocol)
                         .any(|n| ranges.iter().any(|r| r.contains(n.port)))
@@ -113,5 +133,5 @@ fn denied_by(
             }
         }),
     };
-    (!allows_some).then(|| engine.isolating(held.id, side).to_vec())
+    (!allows_some).then(|| engine.isolating(held, side).to_vec())
 }
