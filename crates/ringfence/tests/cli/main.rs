@@ -12,6 +12,8 @@ mod input;
 mod lab;
 mod lab_watch;
 mod map;
+mod map_formats;
+mod map_select;
 mod yelb;
 
 use std::io::Write;
