@@ -539,3 +539,72 @@ fn manifests_are_kept_on_demand() {
     );
     assert!(manifest.node.get("spec").is_some_and(|s| s.get("policyTypes").is_none()));
 }
+
+/// Backends as `namespace/service:port host path`.
+fn backends(reading: &Reading) -> Vec<String> {
+    use ringfence_k8s::BackendPort;
+    let all = reading.inventory.routes.iter().flat_map(|r| &r.backends);
+    all.map(|b| {
+        let port = match &b.port {
+            Some(BackendPort::Number(number)) => number.to_string(),
+            Some(BackendPort::Name(name)) => name.clone(),
+            None => "-".to_owned(),
+        };
+        let or_none = |text: &Option<String>| text.clone().unwrap_or_else(|| "-".to_owned());
+        format!("{}/{}:{port} {} {}", b.namespace, b.service, or_none(&b.host), or_none(&b.path))
+    })
+    .collect()
+}
+
+#[test]
+fn routes_from_outside() {
+    #[track_caller]
+    fn check(text: &str, expect: &[&str], findings: &[&str]) {
+        let reading = reading(text);
+        assert_eq!(
+            (backends(&reading), found(&reading)),
+            (
+                expect.iter().map(|e| (*e).to_owned()).collect(),
+                findings.iter().map(|f| (*f).to_owned()).collect(),
+            )
+        );
+    }
+    let ingress = |version: &str, spec: &str| {
+        format!(
+            "apiVersion: {version}\nkind: Ingress\nmetadata: {{name: i, namespace: shop}}\nspec: {spec}\n"
+        )
+    };
+    let v1 = "networking.k8s.io/v1";
+    let rules = "{defaultBackend: {service: {name: d, port: {name: http}}}, tls: [{unknown: field}], rules: [{host: h, \
+                 http: {paths: [{path: /p, backend: {service: {name: s, port: {number: 80}}}}]}}]}";
+    check(&ingress(v1, rules), &["shop/d:http - -", "shop/s:80 h /p"], &[]);
+    check(&ingress(v1, "{defaultBackend: {resource: {kind: Bucket, name: b}}}"), &[], &[]);
+    check(&ingress(v1, "{defaultBackend: {}}"), &[], &["4:24 error missing-field"]);
+    check(&ingress(v1, "{rules: {host: h}}"), &[], &["4:15 error wrong-type"]);
+    let old = "{rules: [{http: {paths: [{backend: {serviceName: s, servicePort: http}}]}}]}";
+    check(&ingress("extensions/v1beta1", old), &["shop/s:http - -"], &[]);
+    let route = |kind: &str, spec: &str| {
+        let version = "gateway.networking.k8s.io/v1";
+        format!("apiVersion: {version}\nkind: {kind}\nmetadata: {{name: r, namespace: shop}}\nspec: {spec}\n")
+    };
+    let http = "{parentRefs: [{name: g, namespace: infra}], hostnames: [a, b], rules: [{matches: [{path: {value: /p}}], \
+                backendRefs: [{name: s, port: 80}, {name: t, namespace: m, port: 81}]}]}";
+    check(
+        &route("HTTPRoute", http),
+        &["shop/s:80 a /p", "shop/s:80 b /p", "m/t:81 a /p", "m/t:81 b /p"],
+        &[],
+    );
+    let plain = "{rules: [{backendRefs: [{name: s, port: 5432}, {group: x, kind: Other, name: o}]}]}";
+    for kind in ["GRPCRoute", "TCPRoute", "TLSRoute", "UDPRoute"] {
+        check(&route(kind, plain), &["shop/s:5432 - -"], &[]);
+    }
+    check(&route("TCPRoute", "{rules: [{backendRefs: [{port: 1}]}]}"), &[], &["4:31 error missing-field"]);
+    let gateway = reading(&route(
+        "Gateway",
+        "{gatewayClassName: c, listeners: [{name: l, port: 443, protocol: HTTPS}]}",
+    ));
+    let of = &gateway.inventory.gateways[0];
+    assert_eq!((of.class.as_deref(), of.listeners[0].port, found(&gateway)), (Some("c"), 443, vec![]));
+    // Of another product.
+    assert_eq!(reading("{apiVersion: networking.istio.io/v1, kind: Gateway}").passed_over.len(), 1);
+}

@@ -118,7 +118,7 @@ impl<'m, 'r> Asker<'m, 'r> {
         }
         let line = |(end, pod, traffic): (u32, PodId, Traffic)| {
             let (verdict, from, by) = match &way.through {
-                None => self.from_outside(end, pod, traffic),
+                None => self.ask_outside(end, pod, traffic),
                 Some(through) => self.through(through, end, pod, traffic),
             };
             Exposure {
@@ -136,7 +136,7 @@ impl<'m, 'r> Asker<'m, 'r> {
     }
 
     /// Which outside addresses may connect, and by what rule.
-    fn from_outside(&self, end: u32, pod: PodId, traffic: Traffic) -> (&'static str, Vec<String>, String) {
+    fn ask_outside(&self, end: u32, pod: PodId, traffic: Traffic) -> (&'static str, Vec<String>, String) {
         let (mut ranges, mut all, mut by) = (Vec::new(), true, String::new());
         for (place, (first, last)) in self.outside() {
             if self.rows.allowed(place, end).is_some_and(|set| set.contains(traffic)) {

@@ -196,9 +196,13 @@ impl Member {
     }
 }
 
+/// From a row to another, `None` for outside, with the label.
+#[cfg(test)]
+type Drawn = (Option<usize>, Option<usize>, String);
+
 /// All nets of a map by row, `None` for outside, each with its label; and what they must say.
 #[cfg(test)]
-pub(super) fn bundled(map: &Map<'_>) -> (Vec<(Option<usize>, Option<usize>, String)>, Matrix) {
+pub(super) fn bundled(map: &Map<'_>) -> (Vec<Drawn>, Matrix) {
     let matrix = Matrix::new(map, false);
     let (islands, units) = units::find(map, &matrix);
     let rows = |spot: &Spot| -> Vec<Option<usize>> {

@@ -29,10 +29,8 @@ pub(super) fn text(graph: &Graph) -> Result<String, Complaint> {
         for unit_place in &island.units {
             let Some(unit) = graph.units.get(*unit_place) else { continue };
             let mut lines: Vec<String> = unit.members.iter().map(|m| escape(&m.name)).collect();
-            lines.push(format!("<small>{}</small>", escape(&unit.isolation())));
-            lines.extend(
-                unit.among.iter().map(|ports| format!("<small>among them: {}</small>", escape(ports))),
-            );
+            lines.push(format!("({})", escape(&unit.isolation())));
+            lines.extend(unit.among.iter().map(|ports| format!("among them: {}", escape(ports))));
             let class = if unit.host_network {
                 "host"
             } else if unit.ingress == "isolated" {

@@ -92,7 +92,7 @@ fn bundles_are_exact() {
         }
         for (drawn, known) in [(&arriving, 0), (&leaving, 1)] {
             for row in 0..size {
-                let flows = if known == 0 { matrix.from_outside(row) } else { matrix.to_outside(row) };
+                let flows = if known == 0 { matrix.arriving(row) } else { matrix.leaving(row) };
                 assert!(
                     drawn
                         .keys()

@@ -18,6 +18,8 @@ mod lab;
 mod lab_watch;
 mod map;
 mod normalize;
+mod map_formats;
+mod map_select;
 
 use std::io::Write;
 use std::path::{Path, PathBuf};

@@ -24,7 +24,7 @@ pub(super) fn nets(matrix: &Matrix, islands: &[Island], units: &[Found]) -> Vec<
     let mut bundles: BTreeMap<(Told, Vec<Spot>), Reached> = BTreeMap::new();
     let destinations = (0..units.len()).map(Spot::Unit).chain([Spot::Outside]);
     for to in destinations {
-        for (told, sources) in arriving(matrix, units, to) {
+        for (told, sources) in all_arriving(matrix, units, to) {
             let short = shortened(&sources, to, islands, units, 1);
             bundles.entry((told, short)).or_default().insert(to, sources);
         }
@@ -43,7 +43,7 @@ pub(super) fn nets(matrix: &Matrix, islands: &[Island], units: &[Found]) -> Vec<
 
 /// What arrives at a destination, and from where. Small sets of ports are taken apart where that makes them those of
 /// more sources: the port for metrics is one net, whoever else may use the service's own port.
-fn arriving(matrix: &Matrix, units: &[Found], to: Spot) -> Vec<(Told, BTreeSet<Spot>)> {
+fn all_arriving(matrix: &Matrix, units: &[Found], to: Spot) -> Vec<(Told, BTreeSet<Spot>)> {
     let mut found: BTreeMap<Told, BTreeSet<Spot>> = BTreeMap::new();
     let mut small: Vec<(Spot, &PortSet)> = Vec::new();
     for (from, range, allowed) in flows(matrix, units, to) {
@@ -86,21 +86,21 @@ fn flows<'m>(
                 .into_iter()
                 .collect(),
             Spot::Outside => {
-                let flows = matrix.to_outside(unit.first()).iter();
+                let flows = matrix.leaving(unit.first()).iter();
                 flows.map(|(range, allowed)| (from, range.as_deref(), *allowed)).collect()
             }
             _ => Vec::new(),
         };
         flows
     });
-    let from_outside: Vec<(Spot, Option<&str>, Allowed)> = match to {
+    let arriving: Vec<(Spot, Option<&str>, Allowed)> = match to {
         Spot::Unit(to) => {
-            let flows = units.get(to).map_or(&[][..], |to| matrix.from_outside(to.first()));
+            let flows = units.get(to).map_or(&[][..], |to| matrix.arriving(to.first()));
             flows.iter().map(|(range, allowed)| (Spot::Outside, range.as_deref(), *allowed)).collect()
         }
         _ => Vec::new(),
     };
-    from_units.chain(from_outside)
+    from_units.chain(arriving)
 }
 
 /// Whether a set is some single ports and ranges, not all of a protocol.

@@ -27,8 +27,8 @@ pub(in crate::map) type Flows = Vec<(Option<String>, Allowed)>;
 pub(in crate::map) struct Matrix {
     size: usize,
     cells: Vec<Allowed>,
-    from_outside: Vec<Flows>,
-    to_outside: Vec<Flows>,
+    arriving: Vec<Flows>,
+    leaving: Vec<Flows>,
     sets: Vec<Rc<PortSet>>,
 }
 
@@ -47,8 +47,8 @@ impl Matrix {
         let mut matrix = Matrix {
             size,
             cells: vec![Allowed::NOTHING; size * size],
-            from_outside: vec![Flows::new(); size],
-            to_outside: vec![Flows::new(); size],
+            arriving: vec![Flows::new(); size],
+            leaving: vec![Flows::new(); size],
             sets: Vec::new(),
         };
         let mut numbers: HashMap<Rc<PortSet>, Allowed> = HashMap::new();
@@ -72,7 +72,7 @@ impl Matrix {
             }
         }
         let ranges = map.reach.ends.iter().filter(|e| matches!(e, ReachEnd::Outside { .. })).count();
-        for (flows, found) in [(&mut matrix.from_outside, arriving), (&mut matrix.to_outside, leaving)] {
+        for (flows, found) in [(&mut matrix.arriving, arriving), (&mut matrix.leaving, leaving)] {
             for (flows, found) in flows.iter_mut().zip(found) {
                 *flows = named(found, ranges);
             }
@@ -102,7 +102,7 @@ impl Matrix {
             }
             let arrives = outside.iter().any(|out| map.selection.has(map.reach, *out, source.place));
             let leaves = outside.iter().any(|out| map.selection.has(map.reach, source.place, *out));
-            for (flows, is_shown) in [(&mut self.from_outside, arrives), (&mut self.to_outside, leaves)] {
+            for (flows, is_shown) in [(&mut self.arriving, arrives), (&mut self.leaving, leaves)] {
                 if let Some(flows) = flows.get_mut(from).filter(|f| is_shown && f.is_empty()) {
                     flows.push((None, Allowed::DENIED));
                 }
@@ -120,13 +120,13 @@ impl Matrix {
     }
 
     /// What may come from outside.
-    pub(in crate::map) fn from_outside(&self, to: usize) -> &[(Option<String>, Allowed)] {
-        self.from_outside.get(to).map_or(&[], |flows| flows)
+    pub(in crate::map) fn arriving(&self, to: usize) -> &[(Option<String>, Allowed)] {
+        self.arriving.get(to).map_or(&[], |flows| flows)
     }
 
     /// What may go outside.
-    pub(in crate::map) fn to_outside(&self, from: usize) -> &[(Option<String>, Allowed)] {
-        self.to_outside.get(from).map_or(&[], |flows| flows)
+    pub(in crate::map) fn leaving(&self, from: usize) -> &[(Option<String>, Allowed)] {
+        self.leaving.get(from).map_or(&[], |flows| flows)
     }
 
     /// The ports; `None` where nothing may pass.

@@ -63,8 +63,8 @@ fn fits(matrix: &Matrix, group: &[usize], row: usize) -> bool {
     };
     let among = group.iter().all(|m| matrix.at(*m, row) == within && matrix.at(row, *m) == within);
     among
-        && matrix.from_outside(first) == matrix.from_outside(row)
-        && matrix.to_outside(first) == matrix.to_outside(row)
+        && matrix.arriving(first) == matrix.arriving(row)
+        && matrix.leaving(first) == matrix.leaving(row)
         && (0..matrix.size()).filter(|other| *other != row && !group.contains(other)).all(|other| {
             matrix.at(first, other) == matrix.at(row, other)
                 && matrix.at(other, first) == matrix.at(other, row)

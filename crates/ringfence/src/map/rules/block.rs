@@ -100,7 +100,7 @@ impl<'m, 'r> Blocks<'m, 'r> {
                 let sources =
                     ends().filter(|(from, _)| *from != to && self.map.selection.has(reach, *from, to));
                 shown.extend(sources.map(|(from, _)| from));
-                if shown.is_empty() { Vec::new() } else { self.to_pods(to, &shown) }
+                if shown.is_empty() { Vec::new() } else { self.lines_of_pods(to, &shown) }
             }
             _ => {
                 let outside: Vec<u32> =
@@ -109,12 +109,12 @@ impl<'m, 'r> Blocks<'m, 'r> {
                     !is_outside(end) && outside.iter().any(|to| self.map.selection.has(reach, *from, *to))
                 });
                 shown.extend(sources.map(|(from, _)| from));
-                if shown.is_empty() { Vec::new() } else { self.to_outside(&outside, &shown) }
+                if shown.is_empty() { Vec::new() } else { self.lines_of_outside(&outside, &shown) }
             }
         }
     }
 
-    fn to_pods(&mut self, to: u32, sources: &[u32]) -> Vec<Line> {
+    fn lines_of_pods(&mut self, to: u32, sources: &[u32]) -> Vec<Line> {
         let Some(destination) = self.parties.get(to as usize).copied() else { return Vec::new() };
         // What holds for a source that no rule knows and nothing holds.
         let base = {
@@ -167,7 +167,7 @@ impl<'m, 'r> Blocks<'m, 'r> {
         lines
     }
 
-    fn to_outside(&mut self, outside: &[u32], sources: &[u32]) -> Vec<Line> {
+    fn lines_of_outside(&mut self, outside: &[u32], sources: &[u32]) -> Vec<Line> {
         let open = attribution::outcomes(&None, &None, None, false);
         let mut lines = Vec::new();
         for from in sources {

@@ -290,7 +290,7 @@ impl<'l> Router<'l> {
     /// What it costs to go through a cell where other nets are.
     fn passing(&self, place: usize, way: usize, number: usize) -> u32 {
         let Some([across, down]) = self.used.get(place) else { return 0 };
-        let (along, other) = if way % 2 == 0 { (across, down) } else { (down, across) };
+        let (along, other) = if way.is_multiple_of(2) { (across, down) } else { (down, across) };
         let mut cost = 0;
         if along.is_some_and(|net| net != number) {
             cost += ON_ANOTHER;
