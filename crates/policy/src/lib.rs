@@ -39,5 +39,6 @@ pub use model::{
 };
 pub use policies::SetId;
 pub use portmap::{Decision, PortMap, PortSet, Span};
+pub use reach::compare::{Cause, Comparison, Mapped, Part, Piece, Shift, SideShift, Spot};
 pub use reach::{Connection, Connections, Reach, ReachEnd, Rows, View};
 pub use verdict::{Because, Direction, Side, Tier, Verdict};
