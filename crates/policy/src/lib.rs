@@ -39,6 +39,8 @@ pub use model::{
 };
 pub use policies::SetId;
 pub use portmap::{Decision, PortMap, PortSet, Span};
-pub use reach::compare::{Cause, Comparison, Mapped, Part, Piece, Shift, SideShift, Spot};
+pub use reach::compare::{
+    Cause, Comparison, Mapped, Part, Piece, PolicyChange, Shift, SideShift, Spot, changed_policies,
+};
 pub use reach::{Connection, Connections, Reach, ReachEnd, Rows, View};
 pub use verdict::{Because, Direction, Side, Tier, Verdict};

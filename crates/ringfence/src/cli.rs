@@ -48,6 +48,7 @@ impl Cli {
 pub(crate) enum Command {
     Map(MapArgs),
     Explain(ExplainArgs),
+    Diff(crate::diff::args::DiffArgs),
     Lab(LabArgs),
     /// A part of `lab` that stands between it and a command in a pod
     #[command(name = LAB_CHILD, hide = true)]

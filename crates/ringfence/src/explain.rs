@@ -8,7 +8,7 @@ mod party;
 mod question;
 mod quote;
 mod repair;
-mod rule;
+pub(crate) mod rule;
 mod service;
 mod syntax;
 mod text;

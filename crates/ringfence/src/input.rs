@@ -11,7 +11,7 @@ use ringfence_policy::{Engine, ResolvedName};
 use crate::cli::InputArgs;
 use crate::complaint::Complaint;
 use crate::diagnostics;
-use crate::files;
+use crate::files::{self, Files};
 use crate::terminal::Terminal;
 
 /// What the manifests say, ready to be asked.
@@ -64,6 +64,21 @@ fn read_keeping(
         .into());
     }
     let files = files::read(paths, &mut stdin().lock());
+    compile(files, args, terminal, keep_manifests, Level::Note)
+}
+
+/// Reads texts, reports what is wrong with them from a level on, and compiles the rest.
+///
+/// # Errors
+///
+/// As [`read`].
+pub(crate) fn compile(
+    files: Files,
+    args: &InputArgs,
+    terminal: &Terminal,
+    keep_manifests: bool,
+    least: Level,
+) -> anyhow::Result<Input> {
     for problem in &files.problems {
         let complaint = Complaint::new(format!("{}: {}", problem.path, problem.message)).help(&problem.help);
         terminal.complain(&complaint.into());
@@ -74,7 +89,7 @@ fn read_keeping(
         reader.bytes(name, bytes);
     }
     let reading = reader.finish();
-    for finding in &reading.findings {
+    for finding in reading.findings.iter().filter(|finding| finding.level >= least) {
         terminal.aside(&diagnostics::finding(finding, &reading.sources, terminal.colors_errors()));
     }
     let errors = reading.findings.iter().filter(|f| f.level == Level::Error).count() + files.problems.len();

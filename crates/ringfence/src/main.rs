@@ -3,9 +3,11 @@
 //! What is absent: nothing here decides who may talk to whom. Each subcommand has a module; `cli` is what can be
 //! typed, `input` what is read, `terminal` what is written.
 
+mod because;
 mod cli;
 mod complaint;
 mod diagnostics;
+mod diff;
 mod ends;
 mod explain;
 mod files;
@@ -30,6 +32,7 @@ fn main() -> ExitCode {
     let terminal = Terminal::new(cli.color);
     let status = match &cli.command {
         Command::Map(args) => map::run(args, &terminal),
+        Command::Diff(args) => diff::run(args, &terminal),
         Command::Explain(args) => explain::run(args, &terminal),
         Command::Lab(args) => lab::run(args, &terminal),
         Command::LabChild { arguments } => return ringfence_lab::child::main(arguments),

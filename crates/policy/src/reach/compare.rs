@@ -12,6 +12,7 @@
 mod delta;
 mod outside;
 mod pieces;
+mod policies;
 mod sides;
 
 use std::net::IpAddr;
@@ -32,6 +33,7 @@ use self::pieces::Placed;
 use self::sides::{NO_SUBJECT, OWN_NODE, Route, Sides};
 
 pub use self::pieces::Piece;
+pub use self::policies::{PolicyChange, changed_policies};
 
 /// A compiled world and its map by workload.
 #[derive(Debug)]

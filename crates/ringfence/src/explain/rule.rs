@@ -4,25 +4,25 @@ use ringfence_policy::{Action, ClusterRule, Engine, InForce, Policy, PolicyKey, 
 
 /// What there is to say of a rule.
 #[derive(Debug)]
-pub(super) struct RuleText<'e> {
+pub(crate) struct RuleText<'e> {
     /// The policy.
-    pub(super) policy: PolicyKey,
+    pub(crate) policy: PolicyKey,
     /// The rule's own name.
-    pub(super) name: Option<&'e str>,
+    pub(crate) name: Option<&'e str>,
     /// What it does, as its API spells it.
-    pub(super) action: &'static str,
+    pub(crate) action: &'static str,
     /// Where it is written, or else its policy.
-    pub(super) source: Option<&'e Source>,
+    pub(crate) source: Option<&'e Source>,
     /// Something in it is not known to this version, so that it fails closed.
-    pub(super) is_unknown: bool,
+    pub(crate) is_unknown: bool,
     /// `ingress` or `egress`.
-    pub(super) direction: &'static str,
+    pub(crate) direction: &'static str,
     /// Its place among the policy's rules of that direction.
-    pub(super) place: u32,
+    pub(crate) place: u32,
 }
 
 impl<'e> RuleText<'e> {
-    pub(super) fn new(engine: &'e Engine, rule: RuleRef) -> Option<RuleText<'e>> {
+    pub(crate) fn new(engine: &'e Engine, rule: RuleRef) -> Option<RuleText<'e>> {
         let policy = engine.policy(rule.policy)?;
         let cluster_rule = match policy {
             Policy::Network(_) => None,
@@ -43,7 +43,7 @@ impl<'e> RuleText<'e> {
     }
 
     /// Such as `shop/db ingress rule 0, db.yaml:14`.
-    pub(super) fn text(&self) -> String {
+    pub(crate) fn text(&self) -> String {
         let name = self.name.map(|name| format!(" \"{name}\"")).unwrap_or_default();
         let place = self.source.map(|source| format!(", {source}")).unwrap_or_default();
         format!("{} {} rule {}{name}{place}", self.policy, self.direction, self.place)

@@ -7,6 +7,7 @@
     reason = "these are tests, also outside of their #[test] functions"
 )]
 
+mod diff;
 mod explain;
 mod input;
 mod lab;
