@@ -14,7 +14,7 @@ mod table;
 
 use std::process::ExitCode;
 
-use ringfence_policy::{Comparison, Mapped};
+use ringfence_policy::{Comparison, Engine, Mapped};
 
 use self::args::{DiffArgs, DiffFormat};
 use self::model::Diff;
@@ -24,7 +24,7 @@ use crate::terminal::Terminal;
 /// Reads both, compares and shows.
 pub(crate) fn run(args: &DiffArgs, terminal: &Terminal) -> anyhow::Result<ExitCode> {
     let (old, new) = read::both(args, terminal)?;
-    let (old, new) = (Mapped::new(old.engine), Mapped::new(new.engine));
+    let (old, new) = mapped(old.engine, new.engine);
     let comparison = Comparison::new(&old, &new);
     let diff = Diff::new(&old, &new, &comparison);
     match args.output {
@@ -38,4 +38,14 @@ pub(crate) fn run(args: &DiffArgs, terminal: &Terminal) -> anyhow::Result<ExitCo
         terminal.note(note);
     }
     Ok(if diff.is_equivalent() { ExitCode::SUCCESS } else { ExitCode::from(cli::DENIED) })
+}
+
+/// Both maps, made at the same time: they are most of the work.
+fn mapped(old: Engine, new: Engine) -> (Mapped, Mapped) {
+    std::thread::scope(|scope| {
+        let old = scope.spawn(|| Mapped::new(old));
+        let new = Mapped::new(new);
+        let old = old.join().unwrap_or_else(|panic| std::panic::resume_unwind(panic));
+        (old, new)
+    })
 }

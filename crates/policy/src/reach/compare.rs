@@ -236,7 +236,7 @@ impl Comparison {
                     let [old_exempt, new_exempt] = exempt;
                     let before = if old_exempt { PortSetId::ALL } else { of(old_row, to.old) };
                     let after = if new_exempt { PortSetId::ALL } else { of(new_row, to.new) };
-                    if joint.old(before, &old_rows.sets) == joint.new(after, &new_rows.sets) {
+                    if joint.of_old(before, &old_rows.sets) == joint.of_new(after, &new_rows.sets) {
                         continue;
                     }
                     let [old_sides, new_sides] = &mut *sides;
@@ -310,11 +310,11 @@ struct Joint {
 }
 
 impl Joint {
-    fn old(&mut self, set: PortSetId, sets: &PortSets) -> u32 {
+    fn of_old(&mut self, set: PortSetId, sets: &PortSets) -> u32 {
         joint(&mut self.old, &mut self.numbers, set, sets)
     }
 
-    fn new(&mut self, set: PortSetId, sets: &PortSets) -> u32 {
+    fn of_new(&mut self, set: PortSetId, sets: &PortSets) -> u32 {
         joint(&mut self.new, &mut self.numbers, set, sets)
     }
 }

@@ -247,7 +247,7 @@ fn intervals((held, except): (Vec<IpNet>, Vec<IpNet>)) -> Vec<(IpAddr, IpAddr)> 
             if begins > from {
                 found.push((from.ip(), Point { v6: from.v6, address: begins.address - 1 }.ip()));
             }
-            next = Point::after(except.broadcast()).map_or(None, |after| Some(after.max(from)));
+            next = Point::after(except.broadcast()).map(|after| after.max(from));
         }
         if let Some(from) = next.filter(|from| *from <= Point::of(last)) {
             found.push((from.ip(), last));
