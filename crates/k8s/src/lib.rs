@@ -19,5 +19,5 @@ mod yaml;
 pub use finding::{Finding, Level};
 pub use inventory::{ContainerPort, Inventory, Owner, Service, ServicePort, TargetPort, Workload};
 pub use node::{Entry, Node, Value};
-pub use read::{Manifest, ReadOptions, Reader, Reading, read};
+pub use read::{Manifest, ReadOptions, Reader, Reading, documents, read};
 pub use source::{FileId, Place, SourceFile, Sources, Span};

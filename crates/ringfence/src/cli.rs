@@ -49,6 +49,7 @@ pub(crate) enum Command {
     Map(MapArgs),
     Explain(ExplainArgs),
     Diff(crate::diff::args::DiffArgs),
+    Verify(crate::verify::args::VerifyArgs),
     Lab(LabArgs),
     /// A part of `lab` that stands between it and a command in a pod
     #[command(name = LAB_CHILD, hide = true)]

@@ -21,6 +21,7 @@ mod reference;
 mod table;
 mod target;
 mod terminal;
+mod verify;
 
 use std::process::ExitCode;
 
@@ -34,6 +35,7 @@ fn main() -> ExitCode {
         Command::Map(args) => map::run(args, &terminal),
         Command::Diff(args) => diff::run(args, &terminal),
         Command::Explain(args) => explain::run(args, &terminal),
+        Command::Verify(args) => verify::run(args, &terminal),
         Command::Lab(args) => lab::run(args, &terminal),
         Command::LabChild { arguments } => return ringfence_lab::child::main(arguments),
     };

@@ -13,6 +13,7 @@ mod input;
 mod lab;
 mod lab_watch;
 mod map;
+mod verify;
 mod yelb;
 
 use std::io::Write;
