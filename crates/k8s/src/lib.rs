@@ -25,6 +25,6 @@ pub use inventory::{
 };
 pub use node::{Entry, Node, Value};
 pub use normalize::normalize;
-pub use read::{Manifest, ReadOptions, Reader, Reading, read};
+pub use read::{Manifest, ReadOptions, Reader, Reading, documents, read};
 pub use source::{FileId, Place, SourceFile, Sources, Span};
 pub use yaml::to_yaml;

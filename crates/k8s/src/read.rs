@@ -78,6 +78,15 @@ where
     reader.finish()
 }
 
+/// Reads the documents of one text as trees, with the place of every word: for files that are no manifests. The findings
+/// say what could not be read.
+pub fn documents(name: impl Into<Arc<str>>, text: impl Into<Arc<str>>) -> (Vec<Node>, Sources, Vec<Finding>) {
+    let mut reader = Reader::default();
+    let file = reader.reading.sources.add(name, text);
+    let documents = reader.documents(file);
+    (documents, reader.reading.sources, reader.reading.findings)
+}
+
 /// Reads one source after the other; [`read`] in steps.
 #[derive(Debug, Default)]
 pub struct Reader {

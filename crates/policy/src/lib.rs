@@ -47,6 +47,9 @@ pub use model::{
 pub use policies::SetId;
 pub use portmap::{Decision, PortMap, Span};
 pub use portset::PortSet;
+pub use reach::compare::{
+    Cause, Comparison, Mapped, Part, Piece, PolicyChange, Shift, SideShift, Spot, changed_policies,
+};
 pub use reach::{Connection, Connections, Reach, ReachEnd, Rows, View};
 pub use statistics::Statistics;
 pub use verdict::{Because, Direction, Side, Tier, Verdict};

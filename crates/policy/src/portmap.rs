@@ -73,7 +73,7 @@ impl PortMap {
 
     /// What may pass.
     pub fn allowed(&self) -> PortSet {
-        PortSet::new(
+        PortSet::from_parts(
             self.ports.each_ref().map(|spans| {
                 let mut ranges = Vec::new();
                 let mut first = 0u16;

@@ -12,8 +12,22 @@ pub struct PortSet {
 
 impl PortSet {
     /// By protocol, ranges that are disjoint, sorted and merged; and whether the protocols without ports are in it.
-    pub(crate) fn new(ports: [Vec<PortRange>; 3], other: bool) -> PortSet {
+    pub(crate) fn from_parts(ports: [Vec<PortRange>; 3], other: bool) -> PortSet {
         PortSet { ports, other }
+    }
+
+    /// These ports, and where `other` is set the protocols that no policy can name.
+    pub fn new(ranges: impl IntoIterator<Item = (Protocol, PortRange)>, other: bool) -> PortSet {
+        let mut ports: [Vec<PortRange>; 3] = Default::default();
+        for (protocol, range) in ranges {
+            let [tcp, udp, sctp] = &mut ports;
+            match protocol {
+                Protocol::Tcp => tcp.push(range),
+                Protocol::Udp => udp.push(range),
+                Protocol::Sctp => sctp.push(range),
+            }
+        }
+        PortSet { ports: ports.each_ref().map(|ranges| unite(ranges, &[])), other }
     }
 
     /// Everything.
@@ -70,6 +84,35 @@ impl PortSet {
             other: self.other && with.other,
         }
     }
+}
+
+impl PortSet {
+    /// What is in this one and not in the other.
+    pub fn minus(&self, other: &PortSet) -> PortSet {
+        let [a, b, c] = &self.ports;
+        let [x, y, z] = &other.ports;
+        PortSet { ports: [subtract(a, x), subtract(b, y), subtract(c, z)], other: self.other && !other.other }
+    }
+
+    /// Some traffic that is in it: the lowest port of the first protocol that has any.
+    pub fn first(&self) -> Option<Traffic> {
+        let of = |protocol: Protocol| {
+            self.ranges(protocol).first().map(|range| Traffic::Port(protocol, range.first()))
+        };
+        Protocol::ALL.into_iter().find_map(of).or(self.other.then_some(Traffic::Other))
+    }
+}
+
+fn subtract(a: &[PortRange], b: &[PortRange]) -> Vec<PortRange> {
+    let mut gaps = Vec::with_capacity(b.len() + 1);
+    let mut next = Some(0u16);
+    for range in b {
+        let before = range.first().checked_sub(1);
+        gaps.extend(next.zip(before).and_then(|(first, last)| PortRange::new(first, last)));
+        next = range.last().checked_add(1);
+    }
+    gaps.extend(next.and_then(|first| PortRange::new(first, u16::MAX)));
+    intersect(a, &gaps)
 }
 
 fn intersect(a: &[PortRange], b: &[PortRange]) -> Vec<PortRange> {
@@ -141,5 +184,21 @@ mod tests {
         };
         let both = set(&[(1, 10), (20, 30), (40, 65535)]).intersection(&set(&[(5, 25), (30, 50)]));
         assert_eq!(both, set(&[(5, 10), (20, 25), (30, 30), (40, 50)]));
+    }
+
+    #[test]
+    fn what_is_taken_away() {
+        let set = |ranges: &[(u16, u16)]| {
+            let tcp = ranges.iter().map(|(a, b)| (Protocol::Tcp, PortRange::new(*a, *b).unwrap()));
+            PortSet::new(tcp, false)
+        };
+        let check = |a: &[(u16, u16)], b: &[(u16, u16)], expect: &[(u16, u16)]| {
+            assert_eq!(set(a).minus(&set(b)), set(expect), "{a:?} {b:?}");
+        };
+        check(&[(0, 65535)], &[(80, 80)], &[(0, 79), (81, 65535)]);
+        check(&[(0, 65535)], &[(0, 65535)], &[]);
+        check(&[(0, 10)], &[(0, 0), (65535, 65535)], &[(1, 10)]);
+        check(&[(5, 6), (8, 9)], &[(7, 7)], &[(5, 6), (8, 9)]);
+        assert_eq!(PortSet::all().minus(&set(&[(1, 65535)])).first(), Some(Traffic::Port(Protocol::Tcp, 0)));
     }
 }

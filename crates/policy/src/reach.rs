@@ -5,6 +5,7 @@
 //! addresses that fare alike are one range. All pairs are listed from that without a search (`walk`), or held in
 //! memory as rows of small numbers (`rows`).
 
+pub mod compare;
 mod ends;
 mod outside;
 mod portsets;
@@ -36,6 +37,7 @@ pub struct Reach {
     outside: Outside,
     sides: Sides,
     sets: PortSets,
+    numbers: Numbers,
 }
 
 /// What the ends of a map are, beside outside addresses.
@@ -97,7 +99,7 @@ impl Reach {
         let (outside, ranges) = Outside::new(engine, &numbers, &sides, &mut asker);
         let sets = asker.sets;
         ends.extend(ranges);
-        Reach { ends, pods, outside, sides, sets }
+        Reach { ends, pods, outside, sides, sets, numbers }
     }
 
     /// The pairs that may connect on at least one port, by place of the ends. A workload to itself is left out (in the

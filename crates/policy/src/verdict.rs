@@ -103,7 +103,7 @@ pub struct Side {
 }
 
 /// Why a side answers as it does.
-#[derive(Debug, Clone, PartialEq, Eq)]
+#[derive(Debug, Clone, PartialEq, Eq, PartialOrd, Ord, Hash)]
 pub enum Because {
     /// Both ends are one pod: it always reaches itself.
     Itself,

@@ -53,6 +53,8 @@ pub(crate) enum Command {
     Check(crate::check::CheckArgs),
     Map(MapArgs),
     Explain(ExplainArgs),
+    Diff(crate::diff::args::DiffArgs),
+    Verify(crate::verify::args::VerifyArgs),
     Lab(LabArgs),
     Normalize(NormalizeArgs),
     Completion(CompletionArgs),

@@ -51,6 +51,17 @@ pub(crate) fn read(paths: &[PathBuf], stdin: &mut dyn Read) -> Files {
 }
 
 impl Files {
+    /// What was read elsewhere.
+    pub(crate) fn of(contents: Vec<(String, Vec<u8>)>, problems: Vec<Problem>) -> Files {
+        Files { contents, problems, seen: HashSet::new() }
+    }
+
+    /// Whether a file in a folder is taken for a manifest, by its name.
+    pub(crate) fn is_manifest(path: &Path) -> bool {
+        let extension = path.extension().and_then(|e| e.to_str()).unwrap_or_default();
+        EXTENSIONS.contains(&extension.to_ascii_lowercase().as_str())
+    }
+
     fn add_stdin(&mut self, stdin: &mut dyn Read) {
         let mut bytes = Vec::new();
         match stdin.read_to_end(&mut bytes) {
@@ -72,8 +83,7 @@ impl Files {
             match entry {
                 Ok(entry) => {
                     let is_file = entry.file_type().is_some_and(|t| t.is_file());
-                    let extension = entry.path().extension().and_then(|e| e.to_str()).unwrap_or_default();
-                    if is_file && EXTENSIONS.contains(&extension.to_ascii_lowercase().as_str()) {
+                    if is_file && Files::is_manifest(entry.path()) {
                         found = true;
                         self.add_file(entry.path());
                     }

@@ -12,7 +12,7 @@ use crate::cli::InputArgs;
 use crate::cluster;
 use crate::complaint::Complaint;
 use crate::diagnostics;
-use crate::files;
+use crate::files::{self, Files};
 use crate::terminal::Terminal;
 
 /// What the manifests say, ready to be asked.
@@ -56,8 +56,33 @@ fn read_keeping(
     terminal: &Terminal,
     keep_manifests: bool,
 ) -> anyhow::Result<Input> {
-    let Gathered { reading, problems } = gather(paths, args, terminal, keep_manifests)?;
-    for finding in &reading.findings {
+    let gathered = gather(paths, args, terminal, keep_manifests)?;
+    compiled(gathered, args, terminal, Level::Note)
+}
+
+/// Reads texts, reports what is wrong with them from a level on, and compiles the rest.
+///
+/// # Errors
+///
+/// As [`read`].
+pub(crate) fn compile(
+    files: Files,
+    args: &InputArgs,
+    terminal: &Terminal,
+    keep_manifests: bool,
+    least: Level,
+) -> anyhow::Result<Input> {
+    compiled(gather_files(files, args, terminal, keep_manifests), args, terminal, least)
+}
+
+fn compiled(
+    gathered: Gathered,
+    args: &InputArgs,
+    terminal: &Terminal,
+    least: Level,
+) -> anyhow::Result<Input> {
+    let Gathered { reading, problems } = gathered;
+    for finding in reading.findings.iter().filter(|finding| finding.level >= least) {
         terminal.aside(&diagnostics::finding(finding, &reading.sources, terminal.colors_errors()));
     }
     let errors = reading.findings.iter().filter(|f| f.level == Level::Error).count() + problems;
@@ -91,21 +116,28 @@ pub(crate) fn gather(
     terminal: &Terminal,
     keep_manifests: bool,
 ) -> anyhow::Result<Gathered> {
-    let options = ReadOptions { default_namespace: args.default_namespace().to_owned(), keep_manifests };
-    let mut reader = Reader::new(options);
     if paths.is_empty() {
+        let mut reader = reader(args, keep_manifests);
         cluster::read(args, terminal)?.iter().for_each(|list| reader.node(list));
         return Ok(Gathered { reading: reader.finish(), problems: 0 });
     }
-    let files = files::read(paths, &mut stdin().lock());
+    Ok(gather_files(files::read(paths, &mut stdin().lock()), args, terminal, keep_manifests))
+}
+
+fn reader(args: &InputArgs, keep_manifests: bool) -> Reader {
+    Reader::new(ReadOptions { default_namespace: args.default_namespace().to_owned(), keep_manifests })
+}
+
+fn gather_files(files: Files, args: &InputArgs, terminal: &Terminal, keep_manifests: bool) -> Gathered {
     for problem in &files.problems {
         let complaint = Complaint::new(format!("{}: {}", problem.path, problem.message)).help(&problem.help);
         terminal.complain(&complaint.into());
     }
+    let mut reader = reader(args, keep_manifests);
     for (name, bytes) in files.contents {
         reader.bytes(name, bytes);
     }
-    Ok(Gathered { reading: reader.finish(), problems: files.problems.len() })
+    Gathered { reading: reader.finish(), problems: files.problems.len() }
 }
 
 /// Why there is no answer where some of the input could not be read.

@@ -3,11 +3,13 @@
 //! What is absent: nothing here decides who may talk to whom. Each subcommand has a module; `cli` is what can be
 //! typed, `input` what is read, `terminal` what is written.
 
+mod because;
 mod check;
 mod cli;
 mod cluster;
 mod complaint;
 mod diagnostics;
+mod diff;
 mod ends;
 mod explain;
 mod files;
@@ -23,6 +25,7 @@ mod shell;
 mod table;
 mod target;
 mod terminal;
+mod verify;
 
 use std::process::ExitCode;
 
@@ -35,7 +38,9 @@ fn main() -> ExitCode {
     let status = match &cli.command {
         Command::Check(args) => check::run(args, &terminal),
         Command::Map(args) => map::run(args, &terminal),
+        Command::Diff(args) => diff::run(args, &terminal),
         Command::Explain(args) => explain::run(args, &terminal),
+        Command::Verify(args) => verify::run(args, &terminal),
         Command::Lab(args) => lab::run(args, &terminal),
         Command::Normalize(args) => normalize::run(args, &terminal),
         Command::Completion(args) => shell::completion(args, &terminal),

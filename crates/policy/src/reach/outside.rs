@@ -128,13 +128,13 @@ impl Outside {
 
 /// An address, in the order in which ranges are listed.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord)]
-struct Point {
-    v6: bool,
-    address: u128,
+pub(super) struct Point {
+    pub(super) v6: bool,
+    pub(super) address: u128,
 }
 
 impl Point {
-    fn of(address: IpAddr) -> Point {
+    pub(super) fn of(address: IpAddr) -> Point {
         match address {
             IpAddr::V4(v4) => Point { v6: false, address: u128::from(u32::from(v4)) },
             IpAddr::V6(v6) => Point { v6: true, address: u128::from(v6) },
@@ -142,24 +142,34 @@ impl Point {
     }
 
     /// The next address of the family, if there is one.
-    fn after(address: IpAddr) -> Option<Point> {
+    pub(super) fn after(address: IpAddr) -> Option<Point> {
         let last = Point::of(address);
         let end = if last.v6 { u128::MAX } else { u128::from(u32::MAX) };
         (last.address < end).then(|| Point { address: last.address + 1, ..last })
     }
 
     /// The last address before this one: at the beginning of a family, the last of the one before.
-    fn before(self) -> u128 {
+    pub(super) fn before(self) -> u128 {
         self.address.checked_sub(1).unwrap_or(u128::from(u32::MAX))
     }
 
-    fn ip(self) -> IpAddr {
+    pub(super) fn ip(self) -> IpAddr {
         if self.v6 {
             IpAddr::V6(Ipv6Addr::from(self.address))
         } else {
             IpAddr::V4(Ipv4Addr::from(u32::try_from(self.address).unwrap_or(u32::MAX)))
         }
     }
+}
+
+/// The addresses at which what a policy set says may change: where a prefix begins, or one ends that some rule names.
+pub(super) fn boundaries(engine: &Engine, set: SetId) -> Vec<Point> {
+    let mut peers: Vec<PeerId> = engine.peers_named(set).collect();
+    peers.sort_unstable();
+    peers.dedup();
+    let held = peers.into_iter().filter_map(|peer| engine.matcher(peer));
+    let held = held.flat_map(|peer| intervals(engine.prefixes_held(peer)));
+    held.flat_map(|(first, last)| [Some(Point::of(first)), Point::after(last)]).flatten().collect()
 }
 
 /// From an address on, a policy set has these ports.

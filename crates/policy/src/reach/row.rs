@@ -26,6 +26,8 @@ pub(super) struct RowMaker<'r> {
     plain: FxHashMap<PortSetId, Vec<PortSetId>>,
     row: Vec<PortSetId>,
     row_of: Option<u32>,
+    /// Whether a node reaches its own pods whatever policies say. Otherwise a row is what policies say.
+    nodes_reach_their_pods: bool,
     looked_up: LookedUp,
 }
 
@@ -60,6 +62,7 @@ impl<'r> RowMaker<'r> {
             plain: FxHashMap::default(),
             row: Vec::new(),
             row_of: None,
+            nodes_reach_their_pods: true,
             looked_up: LookedUp {
                 egress: PortSetId::ALL,
                 egress_to: vec![PortSetId::UNKNOWN; pods.identities()],
@@ -81,6 +84,11 @@ impl<'r> RowMaker<'r> {
             maker.receivers.push(Receiver { ingress: end.ingress, seen });
         }
         maker
+    }
+
+    /// Makes rows of what policies alone say.
+    pub(super) fn of_policies(reach: &'r Reach, ends: &[u32]) -> RowMaker<'r> {
+        RowMaker { nodes_reach_their_pods: false, ..RowMaker::new(reach, ends) }
     }
 
     /// The ports from a sender to each of the ends.
@@ -118,7 +126,8 @@ impl<'r> RowMaker<'r> {
                 });
             }
         }
-        for end in pods.on_nodes(&sender.nodes) {
+        let nodes: &[u32] = if self.nodes_reach_their_pods { &sender.nodes } else { &[] };
+        for end in pods.on_nodes(nodes) {
             let Some(place) = self.places.get(&end) else { continue };
             put(&mut self.row, *place, self.receivers.get(*place as usize), |receiver| {
                 self.looked_up.between(seen, &Receiver { ingress: Numbers::OPEN, ..*receiver }, sets)

@@ -42,7 +42,7 @@ impl<T: Clone + Eq + Hash> Numbered<T> {
 }
 
 /// The policy sets and identities of a map.
-#[derive(Debug)]
+#[derive(Debug, Clone)]
 pub(super) struct Numbers {
     sets: Numbered<Option<SetId>>,
     identities: Numbered<Identity>,

@@ -7,9 +7,10 @@
     reason = "these are tests, also outside of their #[test] functions"
 )]
 
+mod action;
 mod check;
 mod cluster;
-mod action;
+mod diff;
 mod docs;
 mod examples;
 mod explain;
@@ -17,9 +18,10 @@ mod input;
 mod lab;
 mod lab_watch;
 mod map;
-mod normalize;
 mod map_formats;
 mod map_select;
+mod normalize;
+mod verify;
 
 use std::io::Write;
 use std::path::{Path, PathBuf};

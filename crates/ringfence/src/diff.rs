@@ -1,0 +1,51 @@
+//! `ringfence diff`: what a change opens and closes, as the engine's [`Comparison`] says; here it is read, ranked and
+//! shown.
+//!
+//! What is absent: nothing is compared here.
+
+pub(crate) mod args;
+mod git;
+mod json;
+mod markdown;
+mod model;
+mod present;
+mod read;
+mod table;
+
+use std::process::ExitCode;
+
+use ringfence_policy::{Comparison, Engine, Mapped};
+
+use self::args::{DiffArgs, DiffFormat};
+use self::model::Diff;
+use crate::cli;
+use crate::terminal::Terminal;
+
+/// Reads both, compares and shows.
+pub(crate) fn run(args: &DiffArgs, terminal: &Terminal) -> anyhow::Result<ExitCode> {
+    let (old, new) = read::both(args, terminal)?;
+    let (old, new) = mapped(old.engine, new.engine);
+    let comparison = Comparison::new(&old, &new);
+    let diff = Diff::new(&old, &new, &comparison);
+    match args.output {
+        DiffFormat::Table => {
+            terminal.stream(|out| table::write(&diff, args.all, terminal.palette(), out))?;
+        }
+        DiffFormat::Json => terminal.stream(|out| json::write(&diff, out))?,
+        DiffFormat::Markdown => terminal.stream(|out| markdown::write(&diff, args.all, out))?,
+    }
+    for note in &diff.notes {
+        terminal.note(note);
+    }
+    Ok(if diff.is_equivalent() { ExitCode::SUCCESS } else { ExitCode::from(cli::DENIED) })
+}
+
+/// Both maps, made at the same time: they are most of the work.
+fn mapped(old: Engine, new: Engine) -> (Mapped, Mapped) {
+    std::thread::scope(|scope| {
+        let old = scope.spawn(|| Mapped::new(old));
+        let new = Mapped::new(new);
+        let old = old.join().unwrap_or_else(|panic| std::panic::resume_unwind(panic));
+        (old, new)
+    })
+}

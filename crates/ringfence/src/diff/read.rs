@@ -1,0 +1,41 @@
+//! The two sides of a comparison, from what was typed.
+
+use std::io::stdin;
+use std::path::PathBuf;
+
+use anyhow::Context;
+use ringfence_k8s::Level;
+
+use super::args::DiffArgs;
+use super::git;
+use crate::complaint::Complaint;
+use crate::files;
+use crate::input::{self, Input};
+use crate::terminal::Terminal;
+
+/// Reads both sides. Of the old one only errors are reported: what is doubtful in it is not news.
+pub(super) fn both(args: &DiffArgs, terminal: &Terminal) -> anyhow::Result<(Input, Input)> {
+    if args.old == "-" && args.new == "-" {
+        return Err(Complaint::new("OLD and NEW cannot both be standard input")
+            .help("put one of them into a file")
+            .into());
+    }
+    let old = side("OLD", &args.old, args, terminal, Level::Error)?;
+    let new = side("NEW", &args.new, args, terminal, Level::Note)?;
+    Ok((old, new))
+}
+
+fn side(
+    which: &str,
+    text: &str,
+    args: &DiffArgs,
+    terminal: &Terminal,
+    least: Level,
+) -> anyhow::Result<Input> {
+    let files = match git::Place::parse(text) {
+        Some(place) => git::read(&place?)?,
+        None => files::read(&[PathBuf::from(text)], &mut stdin().lock()),
+    };
+    let read = input::compile(files, &args.input, terminal, false, least);
+    read.with_context(|| format!("{which} ({text})"))
+}
