@@ -9,6 +9,8 @@ mod bundle;
 mod matrix;
 mod units;
 
+use ringfence_policy::View;
+
 use crate::complaint::Complaint;
 use crate::map::Map;
 use crate::map::args::MapFormat;
@@ -25,6 +27,8 @@ pub(super) struct Graph {
     pub(super) nets: Vec<Net>,
     /// How many workloads or pods the boxes hold.
     pub(super) members: usize,
+    /// What they are: `workload` or `pod`.
+    pub(super) noun: &'static str,
 }
 
 /// A namespace.
@@ -108,6 +112,7 @@ impl Graph {
         let mut graph = Graph {
             islands,
             members: map.rows.len(),
+            noun: if map.view == View::Pods { "pod" } else { "workload" },
             units: units.into_iter().map(|unit| unit.shown).collect(),
             nets,
         };
@@ -157,7 +162,7 @@ impl Graph {
         let apart = self.units.iter().filter(is_there).any(|unit| unit.host_network);
         let of = island.and_then(|island| self.islands.get(island));
         let of = of.map(|island| format!(" of {}", island.namespace)).unwrap_or_default();
-        format!("every workload{of}{}", if apart { " off its node's network" } else { "" })
+        format!("every {}{of}{}", self.noun, if apart { " off its node's network" } else { "" })
     }
 
     /// Whether any line begins or ends outside.

@@ -60,7 +60,7 @@ pub(super) fn head(svg: &mut String, graph: &Graph, layout: &Layout) {
         svg,
         "<desc id=\"desc\">{} in {}: {}. {} of allowed connections; each line has a tip with its ends and \
          ports.</desc>",
-        counted(graph.members, "workload"),
+        counted(graph.members, graph.noun),
         counted(graph.islands.len(), "namespace"),
         namespaces.join(", "),
         counted(graph.nets.iter().filter(|net| !net.is_denied).count(), "bundle"),
@@ -76,7 +76,7 @@ pub(super) fn head(svg: &mut String, graph: &Graph, layout: &Layout) {
     let _ = writeln!(
         svg,
         "<text class=\"heading\" x=\"30\" y=\"34\">Who may reach whom: {} in {}</text>",
-        counted(graph.members, "workload"),
+        counted(graph.members, graph.noun),
         counted(graph.islands.len(), "namespace")
     );
 }

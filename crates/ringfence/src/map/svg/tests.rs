@@ -42,7 +42,7 @@ fn graph(sizes: &[usize], step: usize) -> Graph {
     let net = |from: Vec<Spot>, to: Vec<Spot>| Net { from, to, label: "all".to_owned(), is_denied: false };
     nets.push(net(vec![Spot::Outside], vec![Spot::Unit(0), Spot::Island(0)]));
     nets.push(net(vec![Spot::Everything], vec![Spot::Outside]));
-    Graph { islands, members: count, units, nets }
+    Graph { islands, members: count, noun: "workload", units, nets }
 }
 
 fn worlds() -> Vec<Graph> {
