@@ -5,8 +5,8 @@ use std::io::stdin;
 use std::net::IpAddr;
 use std::path::PathBuf;
 
-use ringfence_k8s::{Inventory, Level, Manifest, ReadOptions, Reader, Sources};
-use ringfence_policy::{Engine, ResolvedName};
+use ringfence_k8s::{Inventory, Level, Manifest, ReadOptions, Reader, Reading, Sources};
+use ringfence_policy::{Engine, ResolvedName, World};
 
 use crate::cli::InputArgs;
 use crate::complaint::Complaint;
@@ -64,21 +64,27 @@ fn read_keeping(
         .into());
     }
     let files = files::read(paths, &mut stdin().lock());
-    compile(files, args, terminal, keep_manifests, Level::Note)
+    let (world, reading) = parse(files, args, terminal, keep_manifests, Level::Note)?;
+    Ok(Input {
+        engine: Engine::new(world),
+        inventory: reading.inventory,
+        sources: reading.sources,
+        manifests: reading.manifests,
+    })
 }
 
-/// Reads texts, reports what is wrong with them from a level on, and compiles the rest.
+/// Reads texts and reports what is wrong with them from a level on.
 ///
 /// # Errors
 ///
 /// As [`read`].
-pub(crate) fn compile(
+pub(crate) fn parse(
     files: Files,
     args: &InputArgs,
     terminal: &Terminal,
     keep_manifests: bool,
     least: Level,
-) -> anyhow::Result<Input> {
+) -> anyhow::Result<(World, Reading)> {
     for problem in &files.problems {
         let complaint = Complaint::new(format!("{}: {}", problem.path, problem.message)).help(&problem.help);
         terminal.complain(&complaint.into());
@@ -104,12 +110,7 @@ pub(crate) fn compile(
     let mut world = reading.inventory.world();
     world.pod_cidrs.clone_from(&args.pod_cidrs);
     world.names = merged(&args.names);
-    Ok(Input {
-        engine: Engine::new(world),
-        inventory: reading.inventory,
-        sources: reading.sources,
-        manifests: reading.manifests,
-    })
+    Ok((world, reading))
 }
 
 /// Each name once, with all addresses that were given for it.
