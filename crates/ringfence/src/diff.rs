@@ -14,7 +14,7 @@ mod table;
 
 use std::process::ExitCode;
 
-use ringfence_policy::{Comparison, Engine, Mapped};
+use ringfence_policy::{Comparison, Engine, Mapped, World};
 
 use self::args::{DiffArgs, DiffFormat};
 use self::model::Diff;
@@ -24,7 +24,7 @@ use crate::terminal::Terminal;
 /// Reads both, compares and shows.
 pub(crate) fn run(args: &DiffArgs, terminal: &Terminal) -> anyhow::Result<ExitCode> {
     let (old, new) = read::both(args, terminal)?;
-    let (old, new) = mapped(old.engine, new.engine);
+    let (old, new) = mapped(old, new);
     let comparison = Comparison::new(&old, &new);
     let diff = Diff::new(&old, &new, &comparison);
     match args.output {
@@ -40,11 +40,11 @@ pub(crate) fn run(args: &DiffArgs, terminal: &Terminal) -> anyhow::Result<ExitCo
     Ok(if diff.is_equivalent() { ExitCode::SUCCESS } else { ExitCode::from(cli::DENIED) })
 }
 
-/// Both maps, made at the same time: they are most of the work.
-fn mapped(old: Engine, new: Engine) -> (Mapped, Mapped) {
+/// Both worlds compiled and mapped, at the same time: that is most of the work.
+fn mapped(old: World, new: World) -> (Mapped, Mapped) {
     std::thread::scope(|scope| {
-        let old = scope.spawn(|| Mapped::new(old));
-        let new = Mapped::new(new);
+        let old = scope.spawn(|| Mapped::new(Engine::new(old)));
+        let new = Mapped::new(Engine::new(new));
         let old = old.join().unwrap_or_else(|panic| std::panic::resume_unwind(panic));
         (old, new)
     })

@@ -6,7 +6,7 @@ use std::net::IpAddr;
 use std::path::PathBuf;
 
 use ringfence_k8s::{Inventory, Level, Manifest, ReadOptions, Reader, Reading, Sources};
-use ringfence_policy::{Engine, ResolvedName};
+use ringfence_policy::{Engine, ResolvedName, World};
 
 use crate::cli::InputArgs;
 use crate::cluster;
@@ -57,30 +57,36 @@ fn read_keeping(
     keep_manifests: bool,
 ) -> anyhow::Result<Input> {
     let gathered = gather(paths, args, terminal, keep_manifests)?;
-    compiled(gathered, args, terminal, Level::Note)
+    let (world, reading) = reported(gathered, args, terminal, Level::Note)?;
+    Ok(Input {
+        engine: Engine::new(world),
+        inventory: reading.inventory,
+        sources: reading.sources,
+        manifests: reading.manifests,
+    })
 }
 
-/// Reads texts, reports what is wrong with them from a level on, and compiles the rest.
+/// Reads texts and reports what is wrong with them from a level on.
 ///
 /// # Errors
 ///
 /// As [`read`].
-pub(crate) fn compile(
+pub(crate) fn parse(
     files: Files,
     args: &InputArgs,
     terminal: &Terminal,
     keep_manifests: bool,
     least: Level,
-) -> anyhow::Result<Input> {
-    compiled(gather_files(files, args, terminal, keep_manifests), args, terminal, least)
+) -> anyhow::Result<(World, Reading)> {
+    reported(gather_files(files, args, terminal, keep_manifests), args, terminal, least)
 }
 
-fn compiled(
+fn reported(
     gathered: Gathered,
     args: &InputArgs,
     terminal: &Terminal,
     least: Level,
-) -> anyhow::Result<Input> {
+) -> anyhow::Result<(World, Reading)> {
     let Gathered { reading, problems } = gathered;
     for finding in reading.findings.iter().filter(|finding| finding.level >= least) {
         terminal.aside(&diagnostics::finding(finding, &reading.sources, terminal.colors_errors()));
@@ -89,12 +95,7 @@ fn compiled(
     if errors > 0 && !args.skip_invalid {
         return Err(unreadable(errors).into());
     }
-    Ok(Input {
-        engine: engine(&reading.inventory, args),
-        inventory: reading.inventory,
-        sources: reading.sources,
-        manifests: reading.manifests,
-    })
+    Ok((world(&reading.inventory, args), reading))
 }
 
 /// What was read, with its findings not reported yet.
@@ -149,10 +150,14 @@ pub(crate) fn unreadable(errors: usize) -> Complaint {
 
 /// The engine of an inventory, with what the arguments say beside it.
 pub(crate) fn engine(inventory: &Inventory, args: &InputArgs) -> Engine {
+    Engine::new(world(inventory, args))
+}
+
+fn world(inventory: &Inventory, args: &InputArgs) -> World {
     let mut world = inventory.world();
     world.pod_cidrs.clone_from(&args.pod_cidrs);
     world.names = merged(&args.names);
-    Engine::new(world)
+    world
 }
 
 /// Each name once, with all addresses that were given for it.

@@ -227,7 +227,7 @@ items:
         .iter()
         .map(|m| format!("{} {}/{}", m.kind, m.namespace, m.name))
         .collect();
-    let expect = ["a/p", "default/g-", "default/g-", "default/p", "default/q"];
+    let expect = ["a/p", "default/g-", "default/g-(2)", "default/p", "default/q"];
     assert_eq!(names, expect.map(|n| format!("NetworkPolicy {n}")));
     assert!(!normal(&reading).contains("first"), "the later replaces the earlier");
     holds(text);

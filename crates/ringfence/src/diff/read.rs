@@ -5,16 +5,17 @@ use std::path::PathBuf;
 
 use anyhow::Context;
 use ringfence_k8s::Level;
+use ringfence_policy::World;
 
 use super::args::DiffArgs;
 use super::git;
 use crate::complaint::Complaint;
 use crate::files;
-use crate::input::{self, Input};
+use crate::input;
 use crate::terminal::Terminal;
 
 /// Reads both sides. Of the old one only errors are reported: what is doubtful in it is not news.
-pub(super) fn both(args: &DiffArgs, terminal: &Terminal) -> anyhow::Result<(Input, Input)> {
+pub(super) fn both(args: &DiffArgs, terminal: &Terminal) -> anyhow::Result<(World, World)> {
     if args.old == "-" && args.new == "-" {
         return Err(Complaint::new("OLD and NEW cannot both be standard input")
             .help("put one of them into a file")
@@ -31,11 +32,11 @@ fn side(
     args: &DiffArgs,
     terminal: &Terminal,
     least: Level,
-) -> anyhow::Result<Input> {
+) -> anyhow::Result<World> {
     let files = match git::Place::parse(text) {
         Some(place) => git::read(&place?)?,
         None => files::read(&[PathBuf::from(text)], &mut stdin().lock()),
     };
-    let read = input::compile(files, &args.input, terminal, false, least);
-    read.with_context(|| format!("{which} ({text})"))
+    let read = input::parse(files, &args.input, terminal, false, least);
+    read.map(|(world, _)| world).with_context(|| format!("{which} ({text})"))
 }
