@@ -392,7 +392,10 @@ impl<'a> Trial<'a> {
     /// that is or could be is no rule that another covers.
     fn others(&self, taken: &[&'a Rule]) -> Option<Vec<End>> {
         let mut ends = BTreeSet::new();
-        if taken.iter().any(|r| r.peers == Peers::Any) {
+        // A rule for everybody is covered only by others for everybody, which nobody in particular shows (and is always
+        // asked); but what a port's name means each pod says for itself.
+        let is_named = |r: &Rule| matches!(&r.ports, Ports::Of(ports) if ports.iter().any(is_name));
+        if taken.iter().any(|r| r.peers == Peers::Any && is_named(r)) {
             ends.extend(self.engine.pods().map(|(id, _)| End::Pod(id)));
         }
         for peer in taken.iter().flat_map(|r| peers_of(r)) {
@@ -409,9 +412,9 @@ impl<'a> Trial<'a> {
                     ends.extend(after(prefix.broadcast()).map(End::Address));
                 }
             }
-            // From manifests, a block of everybody matches pods.
+            // From manifests, a block of everybody matches pods without an address.
             if block.is_everyone() {
-                ends.extend(self.engine.pods().map(|(id, _)| End::Pod(id)));
+                ends.extend(self.subjects.values().flatten().min().map(|p| End::Pod(*p)));
             }
         }
         Some(ends.into_iter().collect())
@@ -461,6 +464,10 @@ fn add(world: &mut World, (namespace, labels): (String, Labels)) -> PodId {
 
 fn number(place: usize) -> PodId {
     PodId(u32::try_from(place).unwrap_or(u32::MAX))
+}
+
+fn is_name(port: &PortMatch) -> bool {
+    matches!(port.port, PortRef::Named(_))
 }
 
 fn peers_of(rule: &Rule) -> &[Peer] {
