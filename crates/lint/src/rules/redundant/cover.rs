@@ -1,0 +1,184 @@
+//! What of a namespace's policies may cover what else, by their text: whom to ask the engine about. No answers here.
+
+use std::collections::{BTreeSet, HashMap};
+
+use ringfence_policy::model::NAMESPACE_NAME_LABEL;
+use ringfence_policy::{Direction, Labels, NamespaceScope, Peer, Peers, PortMatch, PortRef, Ports, Rule};
+
+use crate::view::PolicyView;
+use crate::witness;
+
+/// Places of policy and rule, by direction and peer.
+type Uses<'a> = HashMap<(Direction, Option<&'a Peer>), Vec<(usize, usize)>>;
+
+/// What of a namespace's policies may cover what else, by their text. It errs on the side of yes: the engine is asked
+/// after it, and only for what is worth asking.
+pub(super) struct Cover<'v, 'a> {
+    views: &'v [&'v PolicyView<'a>],
+    /// The fewest labels that each policy's own selector matches.
+    subjects: Vec<Option<Labels>>,
+    /// For each peer those that may hold all that it does, itself among them.
+    wider: HashMap<&'a Peer, Vec<&'a Peer>>,
+    /// The rules with a peer, or with none, which are for everybody: policy and rule.
+    uses: Uses<'a>,
+    /// The policies that were found to change nothing.
+    pub(super) gone: BTreeSet<usize>,
+}
+
+impl<'v, 'a> Cover<'v, 'a> {
+    pub(super) fn new(views: &'v [&'v PolicyView<'a>]) -> Cover<'v, 'a> {
+        let mut uses = Uses::new();
+        let mut peers: BTreeSet<&'a Peer> = BTreeSet::new();
+        for (place, view) in views.iter().enumerate() {
+            for direction in Direction::ALL {
+                for (number, rule) in view.rules(direction).iter().enumerate() {
+                    if rule.peers == Peers::Any {
+                        uses.entry((direction, None)).or_default().push((place, number));
+                    }
+                    for peer in peers_of(rule) {
+                        peers.insert(peer);
+                        uses.entry((direction, Some(peer))).or_default().push((place, number));
+                    }
+                }
+            }
+        }
+        let wider = peers.iter().map(|peer| {
+            let asked = Asked::of(peer);
+            (*peer, peers.iter().copied().filter(|other| may_hold(peer, asked.as_ref(), other)).collect())
+        });
+        let wider = wider.collect();
+        let subjects = views.iter().map(|v| witness::labels(&v.policy.subject)).collect();
+        Cover { views, subjects, wider, uses, gone: BTreeSet::new() }
+    }
+
+    /// Whether everything that a policy does others may do.
+    pub(super) fn may_spare_policy(&self, place: usize) -> bool {
+        let Some(view) = self.views.get(place) else { return false };
+        Direction::ALL.into_iter().all(|direction| {
+            let isolates = view.rules_if_any(direction).is_some();
+            !isolates
+                || self.stand_ins(place, direction).next().is_some()
+                    && (0..view.rules(direction).len())
+                        .all(|rule| self.may_spare_rule(direction, place, rule, false))
+        })
+    }
+
+    /// The policies that isolate in a direction every pod that this one does. A default deny is worth its line even while
+    /// other policies happen to isolate everything.
+    fn stand_ins(&self, place: usize, direction: Direction) -> impl Iterator<Item = usize> {
+        let view = self.views.get(place);
+        let labels = self.subjects.get(place).and_then(Option::as_ref);
+        self.views.iter().enumerate().filter_map(move |(other, wider)| {
+            let is_like = view.is_some_and(|v| !v.denies_all(direction) || wider.denies_all(direction));
+            let is_there = other != place && !self.gone.contains(&other);
+            let stands = is_there
+                && is_like
+                && wider.rules_if_any(direction).is_some()
+                && labels.is_some_and(|labels| wider.policy.subject.matches(labels));
+            stands.then_some(other)
+        })
+    }
+
+    /// A policy that does the same, for the finding.
+    pub(super) fn stands_for(&self, place: usize) -> Option<&'v PolicyView<'a>> {
+        let view = self.views.get(place)?;
+        let direction = Direction::ALL.into_iter().find(|d| view.rules_if_any(*d).is_some())?;
+        self.views.get(self.stand_ins(place, direction).next()?).copied()
+    }
+
+    /// Whether others may allow all that a rule does.
+    pub(super) fn may_spare_rule(
+        &self,
+        direction: Direction,
+        place: usize,
+        number: usize,
+        with_own: bool,
+    ) -> bool {
+        let Some(rule) = self.views.get(place).and_then(|v| v.rules(direction).get(number)) else {
+            return false;
+        };
+        let allows = |peer: Option<&'a Peer>, port: Option<&PortMatch>| {
+            self.uses.get(&(direction, peer)).into_iter().flatten().any(|(other, other_rule)| {
+                let is_other = *other != place || with_own && *other_rule != number;
+                let rule = self.views.get(*other).and_then(|v| v.rules(direction).get(*other_rule));
+                is_other
+                    && !self.gone.contains(other)
+                    && rule.is_some_and(|rule| match (&rule.ports, port) {
+                        (Ports::Any, _) => true,
+                        (Ports::Of(_), None) => false,
+                        (Ports::Of(theirs), Some(port)) => theirs.iter().any(|t| may_be_in(port, t)),
+                    })
+            })
+        };
+        let wider =
+            |peer: &'a Peer| self.wider.get(peer).into_iter().flatten().map(|p| Some(*p)).chain([None]);
+        let covers = |port: Option<&PortMatch>| match &rule.peers {
+            Peers::Any => allows(None, port),
+            Peers::Of(peers) => peers.iter().all(|peer| wider(peer).any(|p| allows(p, port))),
+        };
+        match &rule.ports {
+            Ports::Any => covers(None),
+            Ports::Of(ports) => ports.iter().all(|port| covers(Some(port))),
+        }
+    }
+}
+
+/// What a peer asks for at least: labels of pods, and of their namespaces.
+struct Asked {
+    pods: Labels,
+    /// `None`: the policy's own namespace.
+    home: Option<Labels>,
+}
+
+impl Asked {
+    fn of(peer: &Peer) -> Option<Asked> {
+        let Peer::Pods { namespaces, pods } = peer else { return None };
+        let home = match namespaces {
+            NamespaceScope::Own => None,
+            NamespaceScope::Matching(selector) => Some(witness::labels(selector)?),
+        };
+        Some(Asked { pods: witness::labels(pods)?, home })
+    }
+}
+
+/// Whether all of one entry's ports may be another's. What a name means only a pod can tell.
+fn may_be_in(port: &PortMatch, other: &PortMatch) -> bool {
+    port.protocol == other.protocol
+        && match (&port.port, &other.port) {
+            (PortRef::Range(ours), PortRef::Range(theirs)) => {
+                theirs.first() <= ours.first() && ours.last() <= theirs.last()
+            }
+            (_, PortRef::All) | (PortRef::Named(_), PortRef::Range(_)) => true,
+            (PortRef::Named(ours), PortRef::Named(theirs)) => ours == theirs,
+            (PortRef::Range(_), PortRef::Named(_)) => true,
+            (PortRef::All, _) => false,
+        }
+}
+
+/// Whether one peer may hold everybody that another, which asks for this, holds.
+fn may_hold(peer: &Peer, asked: Option<&Asked>, other: &Peer) -> bool {
+    match (peer, other) {
+        (Peer::Block(ours), Peer::Block(theirs)) => theirs.cidr().contains(&ours.cidr()),
+        (Peer::Pods { .. }, Peer::Block(block)) => block.is_everyone(),
+        (Peer::Block(_), Peer::Pods { .. }) => false,
+        (Peer::Pods { .. }, Peer::Pods { namespaces, pods }) => {
+            let Some(asked) = asked else { return false };
+            let holds_home = match (namespaces, &asked.home) {
+                // Namespaces by other labels may be the policy's own.
+                (NamespaceScope::Own, _) | (_, None) => true,
+                (NamespaceScope::Matching(selector), Some(home)) => {
+                    home.contains_key(NAMESPACE_NAME_LABEL) || selector.matches(home)
+                }
+            };
+            holds_home && pods.matches(&asked.pods)
+        }
+    }
+}
+
+/// The peers that a rule names.
+pub(super) fn peers_of(rule: &Rule) -> &[Peer] {
+    match &rule.peers {
+        Peers::Any => &[],
+        Peers::Of(peers) => peers,
+    }
+}
