@@ -44,7 +44,11 @@ fn complaint(error: Error) -> anyhow::Error {
     let mut text = error.to_string();
     let mut source = std::error::Error::source(&error);
     while let Some(cause) = source {
-        text.push_str(&format!(": {cause}"));
+        // Many repeat in their own text what caused them.
+        let cause_text = cause.to_string();
+        if !text.contains(&cause_text) {
+            text.push_str(&format!(": {cause_text}"));
+        }
         source = cause.source();
     }
     help.into_iter().fold(Complaint::new(text), |complaint, help| complaint.help(help)).into()
