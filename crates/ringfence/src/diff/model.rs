@@ -290,16 +290,18 @@ fn groups(comparison: &Comparison, pieces: &[(Reference, &str)]) -> Vec<Group> {
 
 /// Lines of connections, with outside ranges joined.
 pub(super) fn lines(found: Lines<'_>, reference: impl Fn(u32) -> Reference) -> Vec<Line> {
-    let line = |((from, to, ports), mut ranges): ((Option<u32>, Option<u32>, &PortSet), Vec<Range>)| {
-        ranges.sort_by_key(|(first, _)| (first.is_ipv6(), *first));
-        let ranges = ranges::joined(&ranges);
-        let side = |end: Option<u32>| match end {
-            Some(end) => Side::Pods(reference(end)),
-            None => Side::Outside(ranges.clone()),
-        };
-        Line { from: side(from), to: side(to), ports: ports.clone() }
-    };
-    found.into_iter().map(line).collect()
+    found
+        .into_iter()
+        .map(|((from, to, ports), mut ranges)| {
+            ranges.sort_by_key(|(first, _)| (first.is_ipv6(), *first));
+            let ranges = ranges::joined(&ranges);
+            let side = |end: Option<u32>| match end {
+                Some(end) => Side::Pods(reference(end)),
+                None => Side::Outside(ranges.clone()),
+            };
+            Line { from: side(from), to: side(to), ports: ports.clone() }
+        })
+        .collect()
 }
 
 fn piece(spot: Spot) -> Option<u32> {
