@@ -1,7 +1,7 @@
 //! Why a side of a connection answers as it does: in words, and with the keys that `explain -o json` has.
 
 use ringfence_policy::{Because, Engine, PolicyId, RuleRef, Tier};
-use serde_json::{Value, json};
+use serde_json::{Map, Value, json};
 
 use crate::explain::rule::RuleText;
 
@@ -43,9 +43,17 @@ pub(crate) fn to_json(engine: &Engine, because: &Because) -> Value {
     }
 }
 
-fn rule_json(engine: &Engine, rule: RuleRef) -> Value {
-    let mut value = json!({"tier": engine.rule_tier(rule).as_str()});
-    if let (Some(rule), Value::Object(fields)) = (RuleText::new(engine, rule), &mut value) {
+/// The tier and the rule that decided in it.
+pub(crate) fn rule_json(engine: &Engine, rule: RuleRef) -> Value {
+    let mut fields = Map::from_iter([("tier".to_owned(), json!(engine.rule_tier(rule).as_str()))]);
+    fields.extend(rule_fields(engine, rule));
+    Value::Object(fields)
+}
+
+/// A rule: its policy, place, name, action and source, and whether it fails closed.
+pub(crate) fn rule_fields(engine: &Engine, rule: RuleRef) -> Map<String, Value> {
+    let mut fields = Map::new();
+    if let Some(rule) = RuleText::new(engine, rule) {
         fields.insert("policy".to_owned(), json!(rule.policy.to_string()));
         fields.insert("rule".to_owned(), json!(rule.place));
         if let Some(name) = rule.name {
@@ -59,7 +67,7 @@ fn rule_json(engine: &Engine, rule: RuleRef) -> Value {
             fields.insert("failsClosed".to_owned(), json!(true));
         }
     }
-    value
+    fields
 }
 
 fn is_denial(rule: &RuleText<'_>) -> bool {

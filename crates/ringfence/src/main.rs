@@ -11,6 +11,7 @@ mod complaint;
 mod diagnostics;
 mod diff;
 mod ends;
+mod escape;
 mod explain;
 mod files;
 mod input;

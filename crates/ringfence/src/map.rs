@@ -4,7 +4,6 @@ mod allowed;
 pub(crate) mod args;
 mod csv;
 mod dot;
-mod escape;
 mod exposed;
 mod graph;
 mod hops;

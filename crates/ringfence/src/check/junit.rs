@@ -3,6 +3,7 @@
 use std::fmt::Write;
 
 use super::Report;
+use crate::escape::xml as escaped;
 
 pub(super) fn render(report: &Report<'_>) -> String {
     let failures = report.findings.iter().filter(|f| report.fail_on.fails(f.level)).count();
@@ -46,21 +47,4 @@ pub(super) fn render(report: &Report<'_>) -> String {
     }
     text.push_str("  </testsuite>\n</testsuites>\n");
     text
-}
-
-/// Text in XML, without what XML cannot hold.
-fn escaped(text: &str) -> String {
-    let mut escaped = String::with_capacity(text.len());
-    for c in text.chars() {
-        match c {
-            '&' => escaped.push_str("&amp;"),
-            '<' => escaped.push_str("&lt;"),
-            '>' => escaped.push_str("&gt;"),
-            '"' => escaped.push_str("&quot;"),
-            '\n' | '\t' => escaped.push(c),
-            c if c.is_control() || matches!(c, '\u{fffe}' | '\u{ffff}') => escaped.push('\u{fffd}'),
-            c => escaped.push(c),
-        }
-    }
-    escaped
 }

@@ -4,6 +4,7 @@ use std::io::{self, Write};
 
 use super::model::{Diff, Line, Risk, plural};
 use super::table;
+use crate::escape::markdown as escaped;
 use crate::ports::PortList;
 
 /// Writes all as Markdown, as GitHub and GitLab show it.
@@ -107,16 +108,4 @@ fn open(out: &mut impl Write, title: &str) -> io::Result<()> {
 
 fn close(out: &mut impl Write) -> io::Result<()> {
     writeln!(out, "</details>")
-}
-
-/// Text that Markdown leaves as it is.
-fn escaped(text: &str) -> String {
-    let mut escaped = String::with_capacity(text.len());
-    for c in text.chars() {
-        if "\\`*_{}[]<>#|~".contains(c) {
-            escaped.push('\\');
-        }
-        escaped.push(c);
-    }
-    escaped
 }

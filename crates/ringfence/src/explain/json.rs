@@ -1,13 +1,13 @@
 //! The answer for programs.
 
-use ringfence_policy::{Direction, Engine, NearMiss, PolicyKey, RuleRef, Tier, Traffic};
+use ringfence_policy::{Direction, Engine, NearMiss, PolicyKey, Tier, Traffic};
 use serde_json::{Map, Value, json};
 
 use super::answer::{Answer, Answers, Side, Why};
 use super::fix;
 use super::question::{Case, Question};
 use super::repair::{Patch, Repair};
-use super::rule::RuleText;
+use crate::because::{rule_fields, rule_json};
 use crate::ports::PortList;
 
 /// The answer as JSON, with a line end.
@@ -91,14 +91,14 @@ fn side_json(engine: &Engine, side: &Side, case: &Case<'_>, direction: Direction
         Why::NoSubject => by_default("noSubject"),
         Why::NotIsolated => json!({"tier": "default"}),
         Why::NoRule => json!({"tier": Tier::NetworkPolicy.as_str()}),
-        Why::Rule(rule) => because_rule(engine, *rule),
+        Why::Rule(rule) => rule_json(engine, *rule),
         Why::Shares(shares, rest) => {
-            let first = shares.first().map(|share| because_rule(engine, share.rule));
+            let first = shares.first().map(|share| rule_json(engine, share.rule));
             let mut because = first.unwrap_or_else(|| json!({"tier": "default"}));
             let all: Vec<Value> = shares
                 .iter()
                 .map(|share| {
-                    let mut value = because_rule(engine, share.rule);
+                    let mut value = rule_json(engine, share.rule);
                     let key = if share.allows { "allowed" } else { "denied" };
                     extend(&mut value, [(key.to_owned(), share.ports.to_json())]);
                     value
@@ -120,11 +120,11 @@ fn side_json(engine: &Engine, side: &Side, case: &Case<'_>, direction: Direction
         extend(&mut because, [("isolatedBy".to_owned(), json!(names))]);
     }
     if !side.passed.is_empty() {
-        let passed: Vec<Value> = side.passed.iter().map(|rule| because_rule(engine, *rule)).collect();
+        let passed: Vec<Value> = side.passed.iter().map(|rule| rule_json(engine, *rule)).collect();
         extend(&mut because, [("passedBy".to_owned(), Value::Array(passed))]);
     }
     if !side.skipped.is_empty() {
-        let skipped: Vec<Value> = side.skipped.iter().map(|rule| because_rule(engine, *rule)).collect();
+        let skipped: Vec<Value> = side.skipped.iter().map(|rule| rule_json(engine, *rule)).collect();
         extend(&mut because, [("skipped".to_owned(), Value::Array(skipped))]);
     }
     let mut value = json!({
@@ -139,35 +139,9 @@ fn side_json(engine: &Engine, side: &Side, case: &Case<'_>, direction: Direction
     value
 }
 
-/// The tier and the rule that decided in it.
-fn because_rule(engine: &Engine, rule: RuleRef) -> Value {
-    let mut because = json!({"tier": engine.rule_tier(rule).as_str()});
-    extend(&mut because, rule_json(engine, rule));
-    because
-}
-
-fn rule_json(engine: &Engine, rule: RuleRef) -> Map<String, Value> {
-    let mut fields = Map::new();
-    if let Some(rule) = RuleText::new(engine, rule) {
-        fields.insert("policy".to_owned(), json!(rule.policy.to_string()));
-        fields.insert("rule".to_owned(), json!(rule.place));
-        if let Some(name) = rule.name {
-            fields.insert("name".to_owned(), json!(name));
-        }
-        fields.insert("action".to_owned(), json!(rule.action));
-        if let Some(source) = rule.source {
-            fields.insert("source".to_owned(), json!(source.to_string()));
-        }
-        if rule.is_unknown {
-            fields.insert("failsClosed".to_owned(), json!(true));
-        }
-    }
-    fields
-}
-
 fn miss_json(engine: &Engine, miss: &NearMiss, case: &Case<'_>, direction: Direction) -> Value {
     let described = fix::describe(engine, miss, case, direction);
-    let mut fields = rule_json(engine, miss.rule);
+    let mut fields = rule_fields(engine, miss.rule);
     fields.shift_remove("action");
     let mut value = Value::Object(fields);
     let difference = |d: &fix::Described| {

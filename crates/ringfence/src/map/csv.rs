@@ -4,8 +4,8 @@ use std::io::{self, Write};
 
 use super::Map;
 use super::allowed::Allowed;
-use super::escape;
 use super::lines::Merged;
+use crate::escape;
 use crate::ports::PortList;
 use crate::reference::Reference;
 

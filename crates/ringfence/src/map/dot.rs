@@ -3,9 +3,9 @@
 use std::collections::BTreeSet;
 use std::fmt::Write;
 
-use super::escape::dot as escape;
 use super::graph::{Graph, Spot, Unit};
 use super::mermaid::lines;
+use crate::escape::dot as escape;
 
 const HEAD: &str = "\
 digraph ringfence {

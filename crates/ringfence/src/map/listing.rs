@@ -6,8 +6,8 @@ use anyhow::Result;
 use serde_json::Value;
 
 use super::args::MapFormat;
-use super::escape;
 use crate::complaint::Complaint;
+use crate::escape;
 use crate::table::columns;
 use crate::terminal::{Palette, Terminal};
 

@@ -4,9 +4,9 @@ use std::io::{self, Write};
 
 use super::Map;
 use super::allowed::Allowed;
-use super::escape;
 use super::lines::Merged;
 use super::table::name;
+use crate::escape;
 use crate::ports::PortList;
 use crate::reference::Reference;
 

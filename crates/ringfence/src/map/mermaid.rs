@@ -3,9 +3,9 @@
 use std::collections::BTreeSet;
 use std::fmt::Write;
 
-use super::escape::mermaid as escape;
 use super::graph::{Graph, Spot};
 use crate::complaint::Complaint;
+use crate::escape::mermaid as escape;
 
 /// What Mermaid draws without being told otherwise.
 ///

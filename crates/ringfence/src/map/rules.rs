@@ -12,7 +12,7 @@ use std::io::{self, Write};
 pub(super) use self::block::Blocks;
 use self::block::Line;
 use super::Map;
-use super::escape;
+use crate::escape;
 use crate::table::{cell, heading};
 use crate::terminal::Palette;
 

@@ -15,8 +15,8 @@ use std::fmt::Write;
 use self::labels::{HEIGHT, Label, Labels};
 use self::layout::{CELL, Layout, Rect};
 use self::route::{Branch, Cell, Route, Router, terminals};
-use super::escape::xml as escape;
 use super::graph::{Graph, Member, Net, Spot, Unit};
+use crate::escape::xml as escape;
 
 /// The most characters of a name or of ports that are drawn; a tool tip has all.
 const MAX_NAME: usize = 32;

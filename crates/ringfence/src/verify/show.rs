@@ -5,6 +5,7 @@ use std::fmt::Write;
 use serde_json::{Value, json};
 
 use super::check::{Outcome, Violation};
+use crate::escape::xml as escaped;
 use crate::terminal::Palette;
 
 /// A line for each assertion, and the reasons of a violation below it.
@@ -71,8 +72,4 @@ pub(super) fn junit(name: &str, outcomes: &[Outcome<'_>]) -> String {
     }
     text.push_str("</testsuite>\n");
     text
-}
-
-fn escaped(text: &str) -> String {
-    text.replace('&', "&amp;").replace('<', "&lt;").replace('>', "&gt;").replace('"', "&quot;")
 }

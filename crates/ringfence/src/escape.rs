@@ -1,14 +1,14 @@
-//! Names from manifests inside other languages. Nothing in a manifest is trusted: a name may hold any character.
+//! Text from manifests inside other languages. Nothing in a manifest is trusted: a name may hold any character.
 
 /// A field of a CSV line (RFC 4180). What a spreadsheet would take for a formula gets an apostrophe.
-pub(super) fn csv(text: &str) -> String {
+pub(crate) fn csv(text: &str) -> String {
     let formula = text.starts_with(['=', '+', '-', '@', '\t', '\r']);
     let text = if formula { format!("'{text}") } else { text.to_owned() };
     if text.contains([',', '"', '\n', '\r']) { format!("\"{}\"", text.replace('"', "\"\"")) } else { text }
 }
 
-/// A cell of a Markdown table: nothing in it is markup, a mention or a line end.
-pub(super) fn markdown(text: &str) -> String {
+/// Text in Markdown, in a table's cell too: nothing in it is markup, a mention, a link to an issue or a line end.
+pub(crate) fn markdown(text: &str) -> String {
     let mut escaped = String::with_capacity(text.len());
     for c in text.chars() {
         match c {
@@ -16,7 +16,7 @@ pub(super) fn markdown(text: &str) -> String {
             '<' => escaped.push_str("&lt;"),
             '>' => escaped.push_str("&gt;"),
             '@' => escaped.push_str("&#64;"),
-            '|' | '\\' | '`' | '*' | '_' | '[' | ']' | '~' | '$' | '!' => {
+            '|' | '\\' | '`' | '*' | '_' | '[' | ']' | '~' | '$' | '!' | '#' => {
                 escaped.push('\\');
                 escaped.push(c);
             }
@@ -28,7 +28,7 @@ pub(super) fn markdown(text: &str) -> String {
 }
 
 /// The inside of a quoted label of a Mermaid diagram.
-pub(super) fn mermaid(text: &str) -> String {
+pub(crate) fn mermaid(text: &str) -> String {
     let mut escaped = String::with_capacity(text.len());
     for c in text.chars() {
         match c {
@@ -47,7 +47,7 @@ pub(super) fn mermaid(text: &str) -> String {
 }
 
 /// The inside of a quoted string of Graphviz's DOT.
-pub(super) fn dot(text: &str) -> String {
+pub(crate) fn dot(text: &str) -> String {
     let mut escaped = String::with_capacity(text.len());
     for c in text.chars() {
         match c {
@@ -64,10 +64,10 @@ pub(super) fn dot(text: &str) -> String {
     escaped
 }
 
-/// Text or an attribute's value in XML 1.0, which has no way to write most control characters.
+/// Text or an attribute's value in XML 1.0, which has no way to write most control characters. Lines stay lines.
 ///
 /// <https://www.w3.org/TR/xml/#charsets>
-pub(super) fn xml(text: &str) -> String {
+pub(crate) fn xml(text: &str) -> String {
     let mut escaped = String::with_capacity(text.len());
     for c in text.chars() {
         match c {
@@ -76,6 +76,7 @@ pub(super) fn xml(text: &str) -> String {
             '>' => escaped.push_str("&gt;"),
             '"' => escaped.push_str("&quot;"),
             '\'' => escaped.push_str("&#39;"),
+            '\n' | '\t' => escaped.push(c),
             '\u{FFFE}' | '\u{FFFF}' => escaped.push('\u{FFFD}'),
             c if c.is_control() => escaped.push(' '),
             c => escaped.push(c),
@@ -98,10 +99,11 @@ mod tests {
     #[test]
     fn names_stay_text_in_every_language() {
         check(csv, "\"a\"\"b'c<script>&|`\\\n#;[x](y)*_\"");
-        check(markdown, "a\"b'c&lt;script&gt;&amp;\\|\\`\\\\ #;\\[x\\](y)\\*\\_");
+        check(markdown, "a\"b'c&lt;script&gt;&amp;\\|\\`\\\\ \\#;\\[x\\](y)\\*\\_");
         check(mermaid, "a#quot;b'c#lt;script#gt;#amp;#124;#96;#92; #35;#59;[x](y)#42;#95;");
         check(dot, "a\\\"b'c<script>&amp;|`\\\\ #;[x](y)*_");
-        check(xml, "a&quot;b&#39;c&lt;script&gt;&amp;|`\\ #;[x](y)*_");
+        check(xml, "a&quot;b&#39;c&lt;script&gt;&amp;|`\\\n#;[x](y)*_");
+        assert_eq!(xml("a\u{1b}b\u{FFFE}"), "a b\u{FFFD}");
     }
 
     #[test]
