@@ -28,10 +28,8 @@ pub fn normalize(inventory: &Inventory, manifests: &[Manifest]) -> Vec<Manifest>
     let mut policies: BTreeMap<[&str; 3], Vec<&Manifest>> = BTreeMap::new();
     for manifest in manifests.iter().filter(|m| version(&m.kind).is_some()) {
         let of_name = policies.entry([&manifest.kind, &manifest.namespace, &manifest.name]).or_default();
-        // The server completes a generated name, so that the objects stay apart.
-        if !manifest.name.ends_with('-') {
-            of_name.clear();
-        }
+        // Those of one generated name have different names here already.
+        of_name.clear();
         of_name.push(manifest);
     }
     let mut normal = Vec::new();

@@ -95,6 +95,7 @@ pub struct Reader {
     /// Where each object is in the inventory, by kind, namespace and name, and where its name is written; of a generated
     /// name, how often it was met.
     seen: HashMap<Key, (usize, Option<Span>)>,
+    generated: HashMap<Key, usize>,
     /// Where the priority of each cluster-wide policy of the inventory is written.
     priorities: Vec<Option<Span>>,
 }
@@ -180,6 +181,7 @@ impl Reader {
             passed_over: &mut self.reading.passed_over,
             manifests: self.options.keep_manifests.then_some(&mut self.reading.manifests),
             seen: &mut self.seen,
+            generated: &mut self.generated,
             priorities: &mut self.priorities,
         };
         context.document(node, &mut |context, lowered, node| store.keep(context, lowered, node));

@@ -19,8 +19,10 @@ pub(crate) struct Store<'r> {
     pub(crate) inventory: &'r mut Inventory,
     pub(crate) passed_over: &'r mut BTreeMap<String, usize>,
     pub(crate) manifests: Option<&'r mut Vec<Manifest>>,
-    /// By name, the place in the inventory and where the name is written; of a generated one, how often it was met.
+    /// By name, the place in the inventory and where the name is written.
     pub(crate) seen: &'r mut HashMap<Key, (usize, Option<Span>)>,
+    /// How often a name was met that the server completes.
+    pub(crate) generated: &'r mut HashMap<Key, usize>,
     /// Where the priority of each cluster-wide policy of the inventory is written.
     pub(crate) priorities: &'r mut Vec<Option<Span>>,
 }
@@ -85,8 +87,9 @@ impl Store<'_> {
 }
 
 impl Store<'_> {
-    /// The server completes a generated name. Of policies that would have one the second and later get a number in
-    /// brackets, which no name can have: policies are told apart by their names, and each is in force.
+    /// The server completes a generated name. Policies are told apart by their names, and each is in force: the second
+    /// and later of one name get a number in brackets, which no name can have, and so does the first where it could be
+    /// a whole name, as it has no dash at its end.
     fn complete_name(&mut self, lowered: &mut Lowered) {
         let (kind, name, meta) = match lowered {
             Lowered::Policy(policy, meta) => ("NetworkPolicy", &mut policy.name.name, meta),
@@ -99,9 +102,9 @@ impl Store<'_> {
             return;
         }
         let key = (kind.to_owned(), meta.namespace.clone(), meta.name.clone());
-        let (count, _) = self.seen.entry(key).or_insert((0, None));
+        let count = self.generated.entry(key).or_default();
         *count += 1;
-        if *count > 1 {
+        if *count > 1 || !meta.name.ends_with('-') {
             *name = format!("{}({count})", meta.name);
             meta.name.clone_from(name);
         }

@@ -516,8 +516,35 @@ fn policies_with_one_generated_name_are_all_kept() {
     let dashed = policy.replace("generateName", "name");
     let reading = reading(&[undashed.as_str(), &undashed, &dashed].join("---\n"));
     let names: Vec<String> = reading.inventory.policies.iter().map(|p| p.name.to_string()).collect();
-    assert_eq!(names, ["ns/p", "ns/p(2)"]);
+    assert_eq!(names, ["ns/p(1)", "ns/p(2)"]);
     assert_eq!(found(&reading), ["15:18 error invalid-name"]);
+}
+
+#[test]
+fn a_generated_name_never_takes_the_place_of_a_whole_one() {
+    let whole = with_spec("  podSelector: {}\n");
+    let generated = whole.replace("name: p,", "generateName: p,");
+    for texts in [[&generated, &whole, &generated], [&whole, &generated, &generated]] {
+        let reading = reading(&texts.map(String::as_str).join("---\n"));
+        let mut names: Vec<String> = reading.inventory.policies.iter().map(|p| p.name.to_string()).collect();
+        names.sort_unstable();
+        assert_eq!(names, ["ns/p", "ns/p(1)", "ns/p(2)"]);
+        assert_eq!(found(&reading), [""; 0]);
+    }
+}
+
+#[test]
+fn nothing_is_passed_over_without_a_word() {
+    let foreign = "apiVersion: cilium.io/v2\nkind: CiliumNetworkPolicyList\nitems:\n- metadata: {name: a}\n";
+    assert_eq!(found(&reading(foreign)), ["4:3 warning foreign-policy"]);
+    let misspelled = "apiVersion: v1\nkind: List\nitem: []\n";
+    assert_eq!(found(&reading(misspelled)), ["1:1 error missing-field"]);
+    let wrong_group =
+        with_spec("  podSelector: {}\n").replace("networking.k8s.io/v1", "gateway.networking.k8s.io/v1");
+    assert_eq!(
+        reading(&wrong_group).findings.iter().map(|f| f.code).collect::<Vec<_>>(),
+        ["unknown-version"]
+    );
 }
 
 #[test]

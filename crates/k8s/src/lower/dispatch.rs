@@ -97,6 +97,9 @@ impl Context<'_> {
         {
             return self.list(entries, version, item, depth, read);
         }
+        if kind == "List" {
+            return Err(self.error("missing-field", node.span, "a List without `items`", None));
+        }
         let lowered = self.lower(node, version, kind)?;
         read(self, lowered, node);
         Ok(())
@@ -151,9 +154,14 @@ impl Context<'_> {
         let defaults = (!item.is_empty()).then_some((version, item));
         let ours =
             item.is_empty() || KINDS.iter().any(|(kind, _)| *kind == item) || group(version) == POLICY_GROUP;
+        let is_read = ours || near_kind(version, item).is_some();
         let mut result = Ok(());
-        for node in self.sequence(items, "items")? {
-            if ours || near_kind(version, item).is_some() {
+        let items = self.sequence(items, "items")?;
+        if let (false, Some(first)) = (is_read, items.first()) {
+            self.foreign_policy(first.span, version, item);
+        }
+        for node in items {
+            if is_read {
                 result = self.object(node, defaults, depth + 1, read).and(result);
             } else {
                 read(self, Lowered::PassedOver(item.to_owned()), node);
@@ -220,7 +228,9 @@ impl Context<'_> {
         versions: &[&str],
     ) -> Result<Lowered, Reported> {
         let span = field(entries, "apiVersion").and_then(|n| n.span).or_else(|| key_span(entries, "kind"));
-        if is_builtin(version) && group(version) != GATEWAY_GROUP {
+        // Versions of the Gateway API come and go, and none of its kinds decides a verdict.
+        let is_gateway = group(version) == GATEWAY_GROUP && versions == GATEWAY_VERSIONS;
+        if is_builtin(version) && !is_gateway {
             let message = format!("there is no {kind} in `{version}`");
             let help = versions.first().map(|v| format!("write `apiVersion: {v}`"));
             return Err(self.error("unknown-version", span, message, help));
