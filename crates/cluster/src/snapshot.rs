@@ -3,7 +3,7 @@
 use std::path::PathBuf;
 
 use http::Request;
-use kube::config::{KubeConfigOptions, Kubeconfig};
+use kube::config::{KubeConfigOptions, Kubeconfig, KubeconfigError};
 use kube::{Client, Config};
 use ringfence_k8s::Node;
 use serde_json::Value;
@@ -75,8 +75,10 @@ impl Asker {
             }
             None => match Config::from_kubeconfig(&options).await {
                 Ok(config) => config,
-                // In a pod there is no kubeconfig, but an account.
-                Err(error) if access.context.is_none() => Config::incluster().map_err(|_| failed(error))?,
+                // In a pod there is no kubeconfig, but an account. One that is named or broken is an error.
+                Err(error) if access.context.is_none() && is_absent(&error) => {
+                    Config::incluster().map_err(|_| failed(error))?
+                }
                 Err(error) => return Err(failed(error)),
             },
         };
@@ -136,7 +138,7 @@ impl Asker {
             let text = match self.get(&format!("{path}{query}")).await {
                 Ok(text) => text,
                 Err(kube::Error::Api(status)) => match status.code {
-                    404 => return Ok(Answer::Absent),
+                    404 if whole.is_none() => return Ok(Answer::Absent),
                     403 => return Ok(Answer::Forbidden(status.message.clone())),
                     401 => {
                         let (server, message) = (self.server.clone(), status.message.clone());
@@ -162,6 +164,11 @@ impl Asker {
                 what: path.to_owned(),
                 source,
             })?;
+            if !is_list(&page) {
+                let message = "something that is no list".to_owned();
+                let (server, what) = (self.server.clone(), path.to_owned());
+                return Err(Error::Refused { server, what, message });
+            }
             let next = page.pointer("/metadata/continue").and_then(Value::as_str).unwrap_or_default();
             query = format!("?limit={PAGE}&continue={}", escaped(next));
             let is_last = next.is_empty();
@@ -179,6 +186,23 @@ impl Asker {
         let request = Request::get(path).header("Accept", "application/json").body(Vec::new());
         self.client.request_text(request.map_err(kube::Error::HttpError)?).await
     }
+}
+
+/// Whether there is no kubeconfig where one is looked for by custom.
+fn is_absent(error: &KubeconfigError) -> bool {
+    let is_named = std::env::var_os("KUBECONFIG").is_some_and(|path| !path.is_empty());
+    !is_named
+        && match error {
+            KubeconfigError::FindPath => true,
+            KubeconfigError::ReadConfig(error, _) => error.kind() == std::io::ErrorKind::NotFound,
+            _ => false,
+        }
+}
+
+/// Whether an answer is a list, if an empty one: whatever else it is, it does not say that nothing is there.
+fn is_list(answer: &Value) -> bool {
+    answer.get("kind").and_then(Value::as_str).is_some_and(|kind| kind.ends_with("List"))
+        && answer.get("items").is_some_and(Value::is_array)
 }
 
 fn append(list: &mut Value, mut page: Value) {
