@@ -1,7 +1,11 @@
 //! Pods that are not there but could be: what a selector means beyond the pods that happen to be in the manifests.
+//!
+//! A witness stands for one of the ways in which a selector can be met. What is said of all of them needs [`is_within`]
+//! too.
 
 use std::collections::BTreeSet;
 
+use ringfence_policy::model::NAMESPACE_NAME_LABEL;
 use ringfence_policy::{LabelSelector, Labels, Namespace, Pod, Requirement, Workload};
 
 /// The fewest labels that a selector matches; `None` where none do.
@@ -20,6 +24,52 @@ pub(crate) fn labels(selector: &LabelSelector) -> Option<Labels> {
         }
     }
     selector.matches(&labels).then_some(labels)
+}
+
+/// Whether everything that a selector matches, the pods that are not there included, is matched by another, as far as
+/// their requirements tell one by one. It errs on the side of no.
+pub(crate) fn is_within(narrow: &LabelSelector, wide: &LabelSelector) -> bool {
+    wide.requirements().iter().all(|requirement| {
+        let key = requirement.key();
+        let on_key = || narrow.requirements().iter().filter(|r| r.key() == key);
+        let values = values(narrow, key);
+        match requirement {
+            Requirement::In(_, wanted) => values.is_some_and(|v| v.iter().all(|v| wanted.contains(*v))),
+            Requirement::Exists(_) => {
+                on_key().any(|r| matches!(r, Requirement::In(..) | Requirement::Exists(_)))
+            }
+            Requirement::NotIn(_, unwanted) => {
+                let excluded = excluded(narrow, key);
+                values.is_some_and(|v| !v.iter().any(|v| unwanted.contains(*v)))
+                    || unwanted.iter().all(|v| excluded.contains(v))
+                    || on_key().any(|r| matches!(r, Requirement::DoesNotExist(_)))
+            }
+            Requirement::DoesNotExist(_) => on_key().any(|r| matches!(r, Requirement::DoesNotExist(_))),
+        }
+    })
+}
+
+/// The same for namespaces. One that is asked for by its name has labels that only the engine knows: it is asked.
+pub(crate) fn may_be_within(narrow: &LabelSelector, wide: &LabelSelector) -> bool {
+    is_one_namespace(narrow) || is_within(narrow, wide)
+}
+
+/// Whether only one namespace can match.
+pub(crate) fn is_one_namespace(selector: &LabelSelector) -> bool {
+    values(selector, NAMESPACE_NAME_LABEL).is_some_and(|values| values.len() == 1)
+}
+
+/// The values that a selector leaves to a label; `None` where it does not list them.
+fn values<'s>(selector: &'s LabelSelector, key: &str) -> Option<BTreeSet<&'s String>> {
+    let mut listed = selector.requirements().iter().filter_map(|r| match r {
+        Requirement::In(of, values) if of == key => Some(values.iter().collect::<BTreeSet<_>>()),
+        _ => None,
+    });
+    let first = listed.next()?;
+    let mut values = listed.fold(first, |all, more| all.intersection(&more).copied().collect());
+    let excluded = excluded(selector, key);
+    values.retain(|value| !excluded.contains(*value));
+    Some(values)
 }
 
 fn excluded<'s>(selector: &'s LabelSelector, of: &str) -> BTreeSet<&'s String> {

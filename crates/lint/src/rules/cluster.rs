@@ -3,6 +3,7 @@
 use std::collections::{BTreeMap, BTreeSet};
 
 use ringfence_k8s::Level;
+use ringfence_policy::model::NAMESPACE_NAME_LABEL;
 use ringfence_policy::{
     Action, Because, Change, ClusterMatch, ClusterPeer, ClusterPolicy, ClusterRule, ClusterTier, Direction,
     End, Engine, Identity, InForce, LabelSelector, Namespace, PodId, PodsAcross, Policy, PolicyKey, PortRef,
@@ -36,7 +37,8 @@ pub(crate) fn never_reached(context: &Context<'_>) -> Vec<Finding> {
                 if held.is_empty() || met.is_empty() || !meant.has_ports_to_tell() {
                     continue;
                 }
-                if meant.decides_nothing(&mut engine, place, &held, &met) {
+                if meant.is_covered(context, place) && meant.decides_nothing(&mut engine, place, &held, &met)
+                {
                     findings.push(
                         Finding::new(&code::RF082, "this rule is never reached")
                             .because("rules that are asked before it decide everything that it matches")
@@ -59,6 +61,28 @@ struct Meant<'c, 'a> {
 }
 
 impl Meant<'_, '_> {
+    /// Whether for each peer another rule may match all that it does, of all the pods that the policy is for: those of the
+    /// input and one of each kind, which the engine is asked about, do not show that.
+    fn is_covered(&self, context: &Context<'_>, place: usize) -> bool {
+        let holds = |narrow: &PodsAcross, wide: &PodsAcross| {
+            witness::is_within(&narrow.pods, &wide.pods)
+                && witness::may_be_within(&narrow.namespaces, &wide.namespaces)
+        };
+        let wider: Vec<&ClusterPeer> = (context.cluster_policies.iter())
+            .filter(|other| holds(&self.view.policy.subject, &other.policy.subject))
+            .flat_map(|other| rules(other.policy, self.direction).iter().enumerate().map(move |r| (other, r)))
+            .filter(|(other, (number, _))| other.policy.name != self.view.policy.name || *number != place)
+            .filter_map(|(_, (_, rule))| rule.matches.as_ref())
+            .flat_map(|matches| &matches.peers)
+            .collect();
+        self.matches.peers.iter().all(|peer| match peer {
+            ClusterPeer::Pods(narrow) => {
+                wider.iter().any(|p| matches!(p, ClusterPeer::Pods(wide) if holds(narrow, wide)))
+            }
+            _ => true,
+        })
+    }
+
     /// Whether the same may pass if the rule accepts and if it denies. The engine is as before afterwards.
     fn decides_nothing(&self, engine: &mut Engine, place: usize, held: &[PodId], met: &[End]) -> bool {
         let with = |action| {
@@ -170,7 +194,7 @@ fn populated(context: &Context<'_>) -> (Engine, Vec<PodId>, Vec<End>) {
 }
 
 fn named(selector: &LabelSelector) -> Option<String> {
-    witness::labels(selector)?.remove("kubernetes.io/metadata.name")
+    witness::labels(selector)?.remove(NAMESPACE_NAME_LABEL)
 }
 
 /// Accept rules of the Admin tier that let in what a namespace's own policies deny.

@@ -2,8 +2,7 @@
 
 use std::collections::{BTreeSet, HashMap};
 
-use ringfence_policy::model::NAMESPACE_NAME_LABEL;
-use ringfence_policy::{Direction, Labels, NamespaceScope, Peer, Peers, PortMatch, PortRef, Ports, Rule};
+use ringfence_policy::{Direction, NamespaceScope, Peer, Peers, PortMatch, PortRef, Ports, Rule};
 
 use crate::view::PolicyView;
 use crate::witness;
@@ -15,8 +14,6 @@ type Uses<'a> = HashMap<(Direction, Option<&'a Peer>), Vec<(usize, usize)>>;
 /// after it, and only for what is worth asking.
 pub(super) struct Cover<'v, 'a> {
     views: &'v [&'v PolicyView<'a>],
-    /// The fewest labels that each policy's own selector matches.
-    subjects: Vec<Option<Labels>>,
     /// For each peer those that may hold all that it does, itself among them.
     wider: HashMap<&'a Peer, Vec<&'a Peer>>,
     /// The rules with a peer, or with none, which are for everybody: policy and rule.
@@ -42,13 +39,11 @@ impl<'v, 'a> Cover<'v, 'a> {
                 }
             }
         }
-        let wider = peers.iter().map(|peer| {
-            let asked = Asked::of(peer);
-            (*peer, peers.iter().copied().filter(|other| may_hold(peer, asked.as_ref(), other)).collect())
-        });
+        let wider = peers
+            .iter()
+            .map(|peer| (*peer, peers.iter().copied().filter(|other| may_hold(peer, other)).collect()));
         let wider = wider.collect();
-        let subjects = views.iter().map(|v| witness::labels(&v.policy.subject)).collect();
-        Cover { views, subjects, wider, uses, gone: BTreeSet::new() }
+        Cover { views, wider, uses, gone: BTreeSet::new() }
     }
 
     /// Whether everything that a policy does others may do.
@@ -67,16 +62,21 @@ impl<'v, 'a> Cover<'v, 'a> {
     /// other policies happen to isolate everything.
     fn stand_ins(&self, place: usize, direction: Direction) -> impl Iterator<Item = usize> {
         let view = self.views.get(place);
-        let labels = self.subjects.get(place).and_then(Option::as_ref);
         self.views.iter().enumerate().filter_map(move |(other, wider)| {
             let is_like = view.is_some_and(|v| !v.denies_all(direction) || wider.denies_all(direction));
             let is_there = other != place && !self.gone.contains(&other);
             let stands = is_there
                 && is_like
                 && wider.rules_if_any(direction).is_some()
-                && labels.is_some_and(|labels| wider.policy.subject.matches(labels));
+                && self.holds_subject(place, other);
             stands.then_some(other)
         })
+    }
+
+    /// Whether a policy is for every pod that another is for, those included that are not there.
+    fn holds_subject(&self, place: usize, other: usize) -> bool {
+        let subject = |place: usize| self.views.get(place).map(|view| &view.policy.subject);
+        subject(place).zip(subject(other)).is_some_and(|(ours, theirs)| witness::is_within(ours, theirs))
     }
 
     /// A policy that does the same, for the finding.
@@ -103,6 +103,7 @@ impl<'v, 'a> Cover<'v, 'a> {
                 let rule = self.views.get(*other).and_then(|v| v.rules(direction).get(*other_rule));
                 is_other
                     && !self.gone.contains(other)
+                    && self.holds_subject(place, *other)
                     && rule.is_some_and(|rule| match (&rule.ports, port) {
                         (Ports::Any, _) => true,
                         (Ports::Of(_), None) => false,
@@ -123,24 +124,6 @@ impl<'v, 'a> Cover<'v, 'a> {
     }
 }
 
-/// What a peer asks for at least: labels of pods, and of their namespaces.
-struct Asked {
-    pods: Labels,
-    /// `None`: the policy's own namespace.
-    home: Option<Labels>,
-}
-
-impl Asked {
-    fn of(peer: &Peer) -> Option<Asked> {
-        let Peer::Pods { namespaces, pods } = peer else { return None };
-        let home = match namespaces {
-            NamespaceScope::Own => None,
-            NamespaceScope::Matching(selector) => Some(witness::labels(selector)?),
-        };
-        Some(Asked { pods: witness::labels(pods)?, home })
-    }
-}
-
 /// Whether all of one entry's ports may be another's. What a name means only a pod can tell.
 fn may_be_in(port: &PortMatch, other: &PortMatch) -> bool {
     port.protocol == other.protocol
@@ -155,22 +138,24 @@ fn may_be_in(port: &PortMatch, other: &PortMatch) -> bool {
         }
 }
 
-/// Whether one peer may hold everybody that another, which asks for this, holds.
-fn may_hold(peer: &Peer, asked: Option<&Asked>, other: &Peer) -> bool {
+/// Whether one peer may hold everybody that another does, those included who are not there.
+fn may_hold(peer: &Peer, other: &Peer) -> bool {
     match (peer, other) {
         (Peer::Block(ours), Peer::Block(theirs)) => theirs.cidr().contains(&ours.cidr()),
         (Peer::Pods { .. }, Peer::Block(block)) => block.is_everyone(),
         (Peer::Block(_), Peer::Pods { .. }) => false,
-        (Peer::Pods { .. }, Peer::Pods { namespaces, pods }) => {
-            let Some(asked) = asked else { return false };
-            let holds_home = match (namespaces, &asked.home) {
-                // Namespaces by other labels may be the policy's own.
-                (NamespaceScope::Own, _) | (_, None) => true,
-                (NamespaceScope::Matching(selector), Some(home)) => {
-                    home.contains_key(NAMESPACE_NAME_LABEL) || selector.matches(home)
+        (Peer::Pods { namespaces: home, pods }, Peer::Pods { namespaces: wide_home, pods: wide }) => {
+            let holds_home = match (home, wide_home) {
+                (NamespaceScope::Own, _) => true,
+                // It may be the policy's own.
+                (NamespaceScope::Matching(selector), NamespaceScope::Own) => {
+                    witness::is_one_namespace(selector)
+                }
+                (NamespaceScope::Matching(selector), NamespaceScope::Matching(wide)) => {
+                    witness::may_be_within(selector, wide)
                 }
             };
-            holds_home && pods.matches(&asked.pods)
+            holds_home && witness::is_within(pods, wide)
         }
     }
 }
