@@ -38,7 +38,7 @@ pub(crate) fn joined(ranges: &[Range]) -> Vec<Range> {
 }
 
 /// The address after one, of the same family.
-fn next(address: IpAddr) -> Option<IpAddr> {
+pub(crate) fn next(address: IpAddr) -> Option<IpAddr> {
     match address {
         IpAddr::V4(address) => u32::from(address).checked_add(1).map(|n| Ipv4Addr::from(n).into()),
         IpAddr::V6(address) => u128::from(address).checked_add(1).map(|n| Ipv6Addr::from(n).into()),

@@ -2,6 +2,7 @@
 
 use std::net::IpAddr;
 
+use ipnet::IpNet;
 use ringfence_policy::{Direction, End, Engine, Mapped, Pod, PortSet, ReachEnd, Rows, Traffic};
 
 use super::read::{Assertion, Kind, Selector};
@@ -40,8 +41,7 @@ fn violation(
     let Assertion { kind, from, to, ports, .. } = assertion;
     let ends = || (0u32..).zip(&mapped.reach().ends);
     let engine = mapped.engine();
-    let some =
-        |selectors: &[Selector], end: &ReachEnd| selectors.iter().any(|s| s.matches(engine, end, false));
+    let some = |selectors: &[Selector], end: &ReachEnd| selectors.iter().any(|s| s.matches(engine, end));
     let sources: Vec<(u32, &ReachEnd)> = ends().filter(|(_, end)| some(from, end)).collect();
     let targets: Vec<(u32, &ReachEnd)> = ends().filter(|(_, end)| some(to, end)).collect();
     if !allow_empty && (sources.is_empty() || targets.is_empty()) {
@@ -50,6 +50,7 @@ fn violation(
         return Some(Violation { message, reasons: Vec::new() });
     }
     let nothing = PortSet::new([], false);
+    let mut is_asked = false;
     for (to, target) in &targets {
         let others: Vec<(u32, &ReachEnd)> = match kind {
             Kind::Only => ends().collect(),
@@ -62,7 +63,8 @@ fn violation(
             let allowed = rows.allowed(from, *to).unwrap_or(&nothing);
             let is_meant = sources.iter().any(|(place, _)| *place == from);
             // Where only some pods of an end are meant, the others are among those that are kept out.
-            let is_wholly = assertion.from.iter().any(|s| s.matches(engine, source, true));
+            is_asked |= is_meant;
+            let is_wholly = is_covered(engine, &assertion.from, source);
             let wrong = match kind {
                 Kind::Allow => vec![(false, ports.minus(allowed))],
                 Kind::Deny => vec![(true, allowed.intersection(ports))],
@@ -79,7 +81,33 @@ fn violation(
             }
         }
     }
-    None
+    (!is_asked && !allow_empty).then(|| Violation {
+        message: "`from` and `to` have no pair to check: pods of one workload among each other, and outside addresses, are left out"
+            .to_owned(),
+        reasons: Vec::new(),
+    })
+}
+
+/// Whether every pod or address of an end is meant by one of the selectors.
+fn is_covered(engine: &Engine, selectors: &[Selector], end: &ReachEnd) -> bool {
+    selectors.iter().any(|s| s.any)
+        || match end {
+            ReachEnd::Pods { pods, .. } => pods.iter().filter_map(|pod| engine.pod(*pod)).all(|pod| {
+                selectors.iter().any(|s| !s.external && s.address.is_none() && s.selects(engine, pod))
+            }),
+            ReachEnd::Outside { first, last } => {
+                let mut nets: Vec<IpNet> = selectors.iter().filter_map(|s| s.address).collect();
+                nets.retain(|net| net.addr().is_ipv4() == first.is_ipv4());
+                nets.sort_unstable_by_key(IpNet::network);
+                let mut from = Some(*first);
+                for net in nets {
+                    if from.is_some_and(|a| net.contains(&a)) {
+                        from = ranges::next(net.broadcast()).filter(|a| a <= last);
+                    }
+                }
+                from.is_none() || selectors.iter().any(|s| s.external && s.address.is_none())
+            }
+        }
 }
 
 /// One connection that is not as it should be.
@@ -136,22 +164,20 @@ fn is_same_workload(one: &ReachEnd, other: &ReachEnd) -> bool {
 }
 
 impl Selector {
-    /// Whether any pod or address of an end is meant, or with `wholly` every one.
-    fn matches(&self, engine: &Engine, end: &ReachEnd, wholly: bool) -> bool {
+    /// Whether any pod or address of an end is meant.
+    fn matches(&self, engine: &Engine, end: &ReachEnd) -> bool {
         match end {
             _ if self.any => true,
             ReachEnd::Outside { first, last } => match self.address {
                 Some(net) if net.addr().is_ipv4() == first.is_ipv4() => {
                     let (start, end) = (net.network(), net.broadcast());
-                    if wholly { start <= *first && *last <= end } else { start <= *last && *first <= end }
+                    start <= *last && *first <= end
                 }
                 Some(_) => false,
                 None => self.external,
             },
             ReachEnd::Pods { pods, .. } if !self.external && self.address.is_none() => {
-                let mut pods =
-                    pods.iter().filter_map(|pod| engine.pod(*pod)).map(|pod| self.selects(engine, pod));
-                if wholly { pods.all(|is| is) } else { pods.any(|is| is) }
+                pods.iter().filter_map(|pod| engine.pod(*pod)).any(|pod| self.selects(engine, pod))
             }
             ReachEnd::Pods { .. } => false,
         }

@@ -68,7 +68,7 @@ pub(super) fn assertions(name: &str, text: &str, engine: &Engine) -> Read {
             _ => reader.error(list.unwrap_or(document), "`assertions` must be a list", None),
         }
     }
-    if documents.is_empty() && reader.findings.is_empty() {
+    if assertions.is_empty() && reader.findings.is_empty() {
         let empty = Node::new(Value::Null);
         reader.error(&empty, "there are no assertions in this file", None);
     }

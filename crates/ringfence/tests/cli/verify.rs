@@ -77,6 +77,10 @@ fn what_selects_nothing_is_violated() {
     let assertions = "assertions:\n- deny: {from: external, to: {labels: {app: gone}}}\n";
     assert_eq!(verify("verify-empty", assertions, "").status, 1);
     assert_eq!(verify("verify-empty", assertions, "--allow-empty").status, 0);
+    let pairless = "assertions:\n- deny: {from: external, to: external}\n";
+    let run = verify("verify-pairless", pairless, "");
+    assert!(run.status == 1 && run.out.contains("have no pair to check"), "{run:?}");
+    assert_eq!(verify("verify-pairless", pairless, "--allow-empty").status, 0);
 }
 
 #[test]
@@ -95,5 +99,6 @@ fn a_slip_is_an_error_with_its_place() {
         "a.yaml:2:38",
         "this is no port",
     );
+    check("verify-no-items", "assertions: []\n", "a.yaml", "there are no assertions in this file");
     check("verify-none", "assertion: []\n", "a.yaml:1:1", "did you mean `assertions`?");
 }
