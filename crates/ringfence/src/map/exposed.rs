@@ -181,8 +181,16 @@ impl<'m, 'r> Asker<'m, 'r> {
         for controller in &through.pods {
             let Some(from) = self.end_of(*controller).filter(|from| !seen.contains(from)) else { continue };
             seen.push(from);
-            let own = from == end;
-            let may = own || self.rows.allowed(from, end).is_some_and(|set| set.contains(traffic));
+            // The map leaves out the pods of one end among each other. Two replicas show it, where there are two.
+            let is_own = from == end;
+            let another = |p: &&PodId| **p != pod && self.end_of(**p) == Some(from);
+            let other = through.pods.iter().find(another).filter(|_| is_own);
+            let controller = other.unwrap_or(controller);
+            let may = if is_own {
+                self.map.engine.verdict(End::Pod(*controller), End::Pod(pod), traffic).allowed()
+            } else {
+                self.rows.allowed(from, end).is_some_and(|set| set.contains(traffic))
+            };
             let name = self.map.references.get(from as usize).map(|r| r.text()).unwrap_or_default();
             let because = self.because(End::Pod(*controller), pod, traffic);
             told.push(format!("{name} {}: {because}", if may { "may reach it" } else { "may not reach it" }));
