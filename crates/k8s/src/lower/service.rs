@@ -33,7 +33,7 @@ impl Context<'_> {
             },
             None => Ok(Vec::new()),
         };
-        let from_outside = self.from_outside(spec);
+        let from_outside = self.traffic_from_outside(spec);
         let kind = kind?;
         let service = Service {
             namespace: meta.namespace.clone(),
@@ -49,7 +49,7 @@ impl Context<'_> {
         Ok((service, meta))
     }
 
-    fn from_outside(&mut self, spec: &[Entry]) -> Result<FromOutside, Reported> {
+    fn traffic_from_outside(&mut self, spec: &[Entry]) -> Result<FromOutside, Reported> {
         let mut found = FromOutside::default();
         if let Some(node) = field(spec, "externalIPs") {
             for item in self.sequence(node, "externalIPs")? {
