@@ -2,6 +2,7 @@
 
 use std::net::IpAddr;
 
+use ipnet::IpNet;
 use ringfence_policy::{
     ClusterPolicy, Labels, NamedPort, Namespace, NetworkPolicy, Node, Policy, Protocol, Source,
 };
@@ -113,12 +114,27 @@ pub struct Service {
     pub headless: bool,
     /// Its ports.
     pub ports: Vec<ServicePort>,
-    /// Addresses outside the cluster's own on which it is reached (`externalIPs`), as written.
-    pub external_ips: Vec<String>,
+    /// What it says of traffic from outside the cluster.
+    pub from_outside: FromOutside,
     /// Its annotations.
     pub annotations: Labels,
     /// Where it is written.
     pub source: Option<Source>,
+}
+
+/// What a Service says of traffic from outside the cluster.
+#[derive(Debug, Clone, PartialEq, Eq, Default)]
+pub struct FromOutside {
+    /// Addresses outside the cluster's own on which it is reached (`externalIPs`), as written.
+    pub external_ips: Vec<String>,
+    /// Whether only nodes that run its pods take such traffic, so that the client's address arrives
+    /// (`externalTrafficPolicy: Local`). Otherwise any node takes it, and may put its own address in the client's place.
+    pub keeps_client: bool,
+    /// From where its load balancer is to take connections (`loadBalancerSourceRanges`); none: from anywhere.
+    pub source_ranges: Vec<IpNet>,
+    /// Whether its load balancer asks for no node ports (`allocateLoadBalancerNodePorts: false`). Those that are written
+    /// are open all the same.
+    pub without_node_ports: bool,
 }
 
 /// A port of a Service.

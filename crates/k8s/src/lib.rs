@@ -20,8 +20,8 @@ mod yaml;
 
 pub use finding::{Finding, Level};
 pub use inventory::{
-    Backend, BackendPort, ContainerPort, Gateway, Inventory, Listener, Owner, Route, RouteParent, Service,
-    ServicePort, TargetPort, Workload,
+    Backend, BackendPort, ContainerPort, FromOutside, Gateway, Inventory, Listener, Owner, Route,
+    RouteParent, Service, ServicePort, TargetPort, Workload,
 };
 pub use node::{Entry, Node, Value};
 pub use normalize::normalize;

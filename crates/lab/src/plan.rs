@@ -460,7 +460,7 @@ mod tests {
                 kind: "ClusterIP".into(),
                 headless: false,
                 annotations: Labels::new(),
-                external_ips: Vec::new(),
+                from_outside: Default::default(),
                 ports: vec![K8sServicePort {
                     name: None,
                     protocol: Protocol::Tcp,

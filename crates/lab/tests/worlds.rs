@@ -132,7 +132,7 @@ fn inventory(world: &World, random: &mut Random) -> Inventory {
                 ],
                 source: None,
                 annotations: Default::default(),
-                external_ips: Vec::new(),
+                from_outside: Default::default(),
             });
         }
     }

@@ -36,7 +36,9 @@ pub(crate) fn mermaid(text: &str) -> String {
             '&' => escaped.push_str("#amp;"),
             '<' => escaped.push_str("#lt;"),
             '>' => escaped.push_str("#gt;"),
-            '#' | ';' | '`' | '\\' | '*' | '_' | '|' | '%' => {
+            // Even so, Mermaid takes what it reads with an `n` behind it for a line end: nothing stands between them.
+            '\\' => escaped.push_str("#92;#8203;"),
+            '#' | ';' | '`' | '*' | '_' | '|' | '%' => {
                 escaped.push_str(&format!("#{};", u32::from(c)));
             }
             c if c.is_control() => escaped.push(' '),
@@ -100,7 +102,7 @@ mod tests {
     fn names_stay_text_in_every_language() {
         check(csv, "\"a\"\"b'c<script>&|`\\\n#;[x](y)*_\"");
         check(markdown, "a\"b'c&lt;script&gt;&amp;\\|\\`\\\\ \\#;\\[x\\](y)\\*\\_");
-        check(mermaid, "a#quot;b'c#lt;script#gt;#amp;#124;#96;#92; #35;#59;[x](y)#42;#95;");
+        check(mermaid, "a#quot;b'c#lt;script#gt;#amp;#124;#96;#92;#8203; #35;#59;[x](y)#42;#95;");
         check(dot, "a\\\"b'c<script>&amp;|`\\\\ #;[x](y)*_");
         check(xml, "a&quot;b&#39;c&lt;script&gt;&amp;|`\\\n#;[x](y)*_");
         assert_eq!(xml("a\u{1b}b\u{FFFE}"), "a b\u{FFFD}");

@@ -4,7 +4,7 @@ mod answer;
 mod fix;
 mod json;
 mod manifest;
-mod party;
+pub(crate) mod party;
 mod question;
 mod quote;
 mod repair;

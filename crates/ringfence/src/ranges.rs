@@ -37,6 +37,21 @@ pub(crate) fn joined(ranges: &[Range]) -> Vec<Range> {
     joined
 }
 
+/// What of sorted ranges is in some prefix, sorted.
+pub(crate) fn within(ranges: &[Range], prefixes: &[IpNet]) -> Vec<Range> {
+    let prefixes = IpNet::aggregate(&prefixes.to_vec());
+    let both = |(first, last): &Range, prefix: &IpNet| {
+        let (first, last) = ((*first).max(prefix.network()), (*last).min(prefix.broadcast()));
+        (first <= last).then_some((first, last))
+    };
+    let mut within: Vec<Range> = ranges
+        .iter()
+        .flat_map(|range| prefixes.iter().filter_map(move |prefix| both(range, prefix)))
+        .collect();
+    within.sort_unstable();
+    within
+}
+
 /// The address after one, of the same family.
 pub(crate) fn next(address: IpAddr) -> Option<IpAddr> {
     match address {
@@ -67,6 +82,29 @@ mod tests {
         check("::", "ffff:ffff:ffff:ffff:ffff:ffff:ffff:ffff", "::/0");
         check("2001:db8::", "2001:db8::ffff", "2001:db8::/112");
         check("2001:db8::1", "2001:db8::2", "2001:db8::1-2001:db8::2");
+    }
+
+    #[test]
+    fn what_prefixes_leave_of_ranges() {
+        let range = |first: &str, last: &str| (first.parse().unwrap(), last.parse().unwrap());
+        let nets = |list: &[&str]| list.iter().map(|net| net.parse().unwrap()).collect::<Vec<IpNet>>();
+        let all =
+            [range("0.0.0.0", "255.255.255.255"), range("::", "ffff:ffff:ffff:ffff:ffff:ffff:ffff:ffff")];
+        let check = |ranges: &[Range], prefixes: &[&str], expect: &[Range]| {
+            assert_eq!(within(ranges, &nets(prefixes)), expect, "{prefixes:?}");
+        };
+        check(&all, &[], &[]);
+        check(
+            &all,
+            &["2001:db8::/112", "10.0.0.0/8"],
+            &[range("10.0.0.0", "10.255.255.255"), range("2001:db8::", "2001:db8::ffff")],
+        );
+        check(
+            &[range("10.0.0.7", "10.0.1.3")],
+            &["10.0.1.0/24", "10.0.0.0/30", "10.0.1.0/31"],
+            &[range("10.0.1.0", "10.0.1.3")],
+        );
+        check(&[range("::1", "::2")], &["0.0.0.0/0"], &[]);
     }
 
     #[test]

@@ -6,8 +6,8 @@ use ringfence_policy::model::NAMESPACE_NAME_LABEL;
 use super::context::{Context, Reported, all, field, key_span};
 use super::meta::{Meta, Name};
 use super::ports::PortOrName;
-use crate::inventory::{Service, ServicePort, TargetPort};
-use crate::node::{Node, Value};
+use crate::inventory::{FromOutside, Service, ServicePort, TargetPort};
+use crate::node::{Entry, Node, Value};
 
 impl Context<'_> {
     pub(crate) fn service(&mut self, object: &Node) -> Result<(Service, Meta), Reported> {
@@ -33,12 +33,7 @@ impl Context<'_> {
             },
             None => Ok(Vec::new()),
         };
-        let mut external_ips = Vec::new();
-        if let Some(node) = field(spec, "externalIPs") {
-            for item in self.sequence(node, "externalIPs")? {
-                external_ips.push(self.string(item, "externalIPs")?.to_owned());
-            }
-        }
+        let from_outside = self.traffic_from_outside(spec);
         let kind = kind?;
         let service = Service {
             namespace: meta.namespace.clone(),
@@ -47,11 +42,39 @@ impl Context<'_> {
             kind: if kind.is_empty() { "ClusterIP" } else { kind }.to_owned(),
             headless: headless?,
             ports: ports?,
-            external_ips,
+            from_outside: from_outside?,
             annotations: meta.annotations.clone(),
             source: self.source(object.span),
         };
         Ok((service, meta))
+    }
+
+    fn traffic_from_outside(&mut self, spec: &[Entry]) -> Result<FromOutside, Reported> {
+        let mut found = FromOutside::default();
+        if let Some(node) = field(spec, "externalIPs") {
+            for item in self.sequence(node, "externalIPs")? {
+                found.external_ips.push(self.string(item, "externalIPs")?.to_owned());
+            }
+        }
+        if let Some(node) = field(spec, "externalTrafficPolicy") {
+            found.keeps_client = match self.string(node, "externalTrafficPolicy")? {
+                "Local" => true,
+                "Cluster" | "" => false,
+                other => {
+                    let message = format!("`{other}` is no external traffic policy");
+                    let help = Some("it is Cluster or Local".to_owned());
+                    return Err(self.error("invalid-value", node.span, message, help));
+                }
+            };
+        }
+        if let Some(node) = field(spec, "loadBalancerSourceRanges") {
+            let items = self.sequence(node, "loadBalancerSourceRanges")?;
+            found.source_ranges = all(items.iter().map(|item| self.cidr(item, "loadBalancerSourceRanges")))?;
+        }
+        if let Some(node) = field(spec, "allocateLoadBalancerNodePorts") {
+            found.without_node_ports = !self.boolean(node, "allocateLoadBalancerNodePorts")?;
+        }
+        Ok(found)
     }
 
     fn service_port(&mut self, node: &Node) -> Result<ServicePort, Reported> {

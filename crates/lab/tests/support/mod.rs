@@ -64,7 +64,7 @@ pub(crate) fn service(full_name: &str, ports: &[&str]) -> Service {
         headless: false,
         annotations: BTreeMap::new(),
         ports: ports.collect(),
-        external_ips: Vec::new(),
+        from_outside: Default::default(),
         source: None,
     }
 }

@@ -1,6 +1,6 @@
 //! What policies never see: pods on their node's network, and sources behind a load balancer.
 
-use ringfence_k8s::{Level, Node, Service};
+use ringfence_k8s::{Level, Service};
 use ringfence_policy::{Direction, NamespaceScope, Peer, Ports, Rule, Traffic};
 
 use crate::code;
@@ -120,7 +120,7 @@ fn hiding<'a>(context: &Context<'a>, subjects: &[usize], rule: &Rule) -> Option<
         let pod = context.pod(*place)?;
         context.fronts(*place).find(|service| {
             matches!(service.kind.as_str(), "LoadBalancer" | "NodePort")
-                && !keeps_sources(context, service)
+                && !service.from_outside.keeps_client
                 && service.ports.iter().any(|port| {
                     let Some(number) = target(pod, port.protocol, &port.target) else { return false };
                     rule.ports == Ports::Any
@@ -128,11 +128,6 @@ fn hiding<'a>(context: &Context<'a>, subjects: &[usize], rule: &Rule) -> Option<
                 })
         })
     })
-}
-
-fn keeps_sources(context: &Context<'_>, service: &Service) -> bool {
-    let spec = context.manifest("Service", &service.namespace, &service.name).and_then(|n| n.get("spec"));
-    spec.and_then(|s| s.get("externalTrafficPolicy")).and_then(Node::as_str) == Some("Local")
 }
 
 fn is_private(net: ipnet::IpNet) -> bool {

@@ -3,7 +3,7 @@
 use std::net::IpAddr;
 
 use ipnet::{IpAddrRange, Ipv4AddrRange, Ipv6AddrRange};
-use ringfence_policy::{Change, Direction, Engine, Identity, NamedPort, PodId, SetId, Workload};
+use ringfence_policy::{Change, Direction, Engine, Identity, NamedPort, Pod, PodId, SetId, Workload};
 
 use super::service;
 use crate::ends::End;
@@ -11,16 +11,16 @@ use crate::reference::{Reference, Referrer};
 
 /// One end of a case.
 #[derive(Debug, Clone)]
-pub(super) struct Party {
-    pub(super) reference: Reference,
-    pub(super) end: ringfence_policy::End,
+pub(crate) struct Party {
+    pub(crate) reference: Reference,
+    pub(crate) end: ringfence_policy::End,
     /// The pods that it stands for; policies do not tell them apart.
-    pub(super) pods: Vec<PodId>,
+    pub(crate) pods: Vec<PodId>,
 }
 
 impl Party {
     /// The pod that it is, by its address too.
-    pub(super) fn pod(&self, engine: &Engine) -> Option<PodId> {
+    pub(crate) fn pod(&self, engine: &Engine) -> Option<PodId> {
         match self.end {
             ringfence_policy::End::Pod(pod) => Some(pod),
             ringfence_policy::End::Address(address) => engine.pod_at(address),
@@ -29,18 +29,19 @@ impl Party {
 }
 
 /// Picks pods for the two ends of a case, two different ones wherever there are two.
-pub(super) struct Pairing<'e> {
+#[derive(Debug)]
+pub(crate) struct Pairing<'e> {
     engine: &'e Engine,
     made: Option<Engine>,
     twins: Vec<(PodId, PodId)>,
 }
 
 impl<'e> Pairing<'e> {
-    pub(super) fn new(engine: &'e Engine) -> Pairing<'e> {
+    pub(crate) fn new(engine: &'e Engine) -> Pairing<'e> {
         Pairing { engine, made: None, twins: Vec::new() }
     }
 
-    pub(super) fn pair(&mut self, mut from: Party, mut to: Party) -> (Party, Party) {
+    pub(crate) fn pair(&mut self, mut from: Party, mut to: Party) -> (Party, Party) {
         let pods = (from.pod(self.engine), to.pod(self.engine));
         if let (Some(source), Some(destination)) = pods
             && source == destination
@@ -60,17 +61,23 @@ impl<'e> Pairing<'e> {
         (from, to)
     }
 
-    /// Another pod of the same manifest, if that asks for more than one.
+    /// Another pod of the same manifest, if that asks for more than one. A DaemonSet has one on each node.
     fn twin(&mut self, pod: PodId) -> Option<PodId> {
         if let Some((_, twin)) = self.twins.iter().find(|(p, _)| *p == pod) {
             return Some(*twin);
         }
-        self.engine.pod(pod).filter(|p| p.count > 1)?;
+        let is_on_nodes = |p: &Pod| p.workload.kind == "DaemonSet" && p.addresses.is_empty();
+        self.engine.pod(pod).filter(|p| p.count > 1 || is_on_nodes(p))?;
         let twin = self.engine.pod(pod)?.clone();
         let made = self.made.get_or_insert_with(|| self.engine.clone());
         let twin = *made.apply([Change::AddPod(twin)]).added.first()?;
         self.twins.push((pod, twin));
         Some(twin)
+    }
+
+    /// The engine that knows all pods that were picked.
+    pub(crate) fn asked(&self) -> &Engine {
+        self.made.as_ref().unwrap_or(self.engine)
     }
 
     /// The engine of a world with the twins, if there are any.

@@ -10,7 +10,7 @@ use crate::escape::dot as escape;
 const HEAD: &str = "\
 digraph ringfence {
   rankdir=LR
-  graph [fontname=\"Helvetica\", nodesep=0.3, ranksep=1.0, bgcolor=\"transparent\"]
+  graph [fontname=\"Helvetica\", nodesep=0.3, ranksep=1.0, bgcolor=\"white\"]
   node [fontname=\"Helvetica\", fontsize=11, shape=box, style=\"rounded,filled\", fillcolor=\"white\", color=\"#666666\"]
   edge [fontname=\"Helvetica\", fontsize=9, color=\"#4a6785\", fontcolor=\"#333333\"]
 ";

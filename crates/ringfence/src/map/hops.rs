@@ -2,9 +2,12 @@
 //!
 //! A step is a connection on any port. Outside can be reached, but no step goes on from there, unless it is the start.
 
+mod own;
+
 use ringfence_policy::{PortSet, ReachEnd};
 use serde_json::{Value, json};
 
+use self::own::Own;
 use super::Map;
 use super::listing::Listing;
 use super::selection::Ends;
@@ -58,6 +61,7 @@ pub(super) fn listing(map: &Map<'_>, start: &Ends, start_name: &str, most: Optio
 /// By end, how it is reached. The ends of one step are looked at in their order, so that the path is always the same.
 fn search(map: &Map<'_>, start: &Ends, most: Option<u32>) -> Vec<Option<Found>> {
     let rows = map.reach.rows();
+    let own = Own::new(map);
     let mut found: Vec<Option<Found>> = vec![None; map.reach.ends.len()];
     let mut edge: Vec<u32> = start.places().collect();
     let mut left: Vec<u32> = (0u32..).zip(&map.reach.ends).map(|(place, _)| place).collect();
@@ -67,10 +71,13 @@ fn search(map: &Map<'_>, start: &Ends, most: Option<u32>) -> Vec<Option<Found>> 
         hops += 1;
         let mut next = Vec::new();
         left.retain(|to| {
-            let step = edge.iter().find_map(|from| Some((*from, rows.allowed(*from, *to)?)));
-            let Some((before, allowed)) = step else { return true };
+            let step = |from: &u32| {
+                let allowed = rows.allowed(*from, *to).or_else(|| own.allowed(*from, *to))?;
+                Some(Found { hops, before: *from, allowed: allowed.clone() })
+            };
+            let Some(step) = edge.iter().find_map(step) else { return true };
             if let Some(found) = found.get_mut(*to as usize) {
-                *found = Some(Found { hops, before, allowed: allowed.clone() });
+                *found = Some(step);
             }
             if !is_outside(map, *to) {
                 next.push(*to);

@@ -29,7 +29,8 @@ pub(super) fn text(graph: &Graph) -> Result<String, Complaint> {
         for unit_place in &island.units {
             let Some(unit) = graph.units.get(*unit_place) else { continue };
             let mut lines: Vec<String> = unit.members.iter().map(|m| escape(&m.name)).collect();
-            lines.push(format!("({})", escape(&unit.isolation())));
+            // Mermaid breaks long lines anywhere.
+            lines.extend(unit.isolation().split(", ").map(escape));
             lines.extend(unit.among.iter().map(|ports| format!("among them: {}", escape(ports))));
             let class = if unit.host_network {
                 "host"
@@ -72,7 +73,7 @@ pub(super) fn text(graph: &Graph) -> Result<String, Complaint> {
     text.push_str("  classDef host stroke:#888,stroke-width:2px\n");
     text.push_str("  classDef joint fill:#888,stroke:#888\n");
     if !denied.is_empty() {
-        let _ = writeln!(text, "  linkStyle {} stroke:#c62828,color:#c62828", denied.join(","));
+        let _ = writeln!(text, "  linkStyle {} stroke:#e5484d,stroke-width:2px", denied.join(","));
     }
     Ok(text)
 }

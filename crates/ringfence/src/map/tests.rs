@@ -114,7 +114,8 @@ fn bundles_are_exact() {
 }
 
 #[test]
-fn the_first_line_that_fits_says_what_the_map_says() {
+fn the_first_line_that_fits_says_what_the_map_and_the_engine_say() {
+    let asked = std::cell::Cell::new(0);
     each_world(|engine, reach, traffic, seed| {
         let map = Map::new(engine, reach, View::Workloads, Selection::default(), false);
         let rows = reach.rows();
@@ -145,6 +146,10 @@ fn the_first_line_that_fits_says_what_the_map_says() {
                         fits(&line.source, from) && fits(&line.destination, to) && written.has(*traffic)
                     });
                     let expect = rows.allowed(from, to).is_some_and(|set| set.contains(*traffic));
+                    if let Some((from, to)) = one(engine, reach, from).zip(one(engine, reach, to)) {
+                        assert_eq!(expect, engine.verdict(from, to, *traffic).allowed(), "seed {seed}");
+                        asked.set(asked.get() + 1);
+                    }
                     assert_eq!(
                         line.map(|line| line.is_allowed),
                         Some(expect),
@@ -156,6 +161,19 @@ fn the_first_line_that_fits_says_what_the_map_says() {
             }
         }
     });
+    assert!(asked.get() > 10_000, "{}", asked.get());
+}
+
+/// What stands for an end, if it is one thing: a pod, or addresses of which the first is nobody's.
+fn one(engine: &Engine, reach: &Reach, place: u32) -> Option<ringfence_policy::End> {
+    let is_known = |address: &IpAddr| {
+        engine.pod_at(*address).is_some() || engine.nodes().any(|node| node.addresses.contains(address))
+    };
+    match &reach.ends[place as usize] {
+        ReachEnd::Pods { pods, .. } if pods.len() == 1 => Some(ringfence_policy::End::Pod(pods[0])),
+        ReachEnd::Outside { first, .. } if !is_known(first) => Some(ringfence_policy::End::Address(*first)),
+        _ => None,
+    }
 }
 
 fn same_workload(reach: &Reach, from: u32, to: u32) -> bool {

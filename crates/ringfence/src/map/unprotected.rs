@@ -19,7 +19,9 @@ pub(super) fn listing(map: &Map<'_>) -> Listing {
     let both = open.iter().filter(|row| row.ingress != "isolated" && row.egress != "isolated").count();
     let summary = match open.len() {
         0 => format!("All {all} workloads are isolated in both directions."),
-        some => format!("{some} of {all} workloads are not isolated in a direction, {both} in neither."),
+        some => format!(
+            "{some} of {all} workloads are not isolated in at least one direction, {both} of them in none."
+        ),
     };
     let json = json!({
         "version": 1,

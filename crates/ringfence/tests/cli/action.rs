@@ -74,6 +74,69 @@ fn other_commands_get_their_arguments_first() {
     assert_eq!((status, told.as_str()), (Some(1), "<explain><shop/web><shop/db:5432><k8s>"));
 }
 
+/// Runs the script that fetches a release, with a `curl` that has what is published: the exit status, what was added to the
+/// path, what `ringfence --version` said, and standard error.
+fn install(name: &str, archive: &[u8], checksum: &str, inputs: [&str; 2]) -> (Option<i32>, String, String) {
+    let curl =
+        "#!/bin/sh\nfor word; do case $word in https://*) cp \"$PUBLISHED/${word##*/}\" .;; esac; done\n";
+    let machine = std::env::consts::ARCH;
+    let published = format!("ringfence-v0.1.0-{machine}-linux.tar.gz");
+    let line = format!("{checksum}  {published}\n");
+    let files: [(&str, &[u8]); 4] = [
+        ("curl", curl.as_bytes()),
+        ("path", b""),
+        (&published, archive),
+        (&format!("{published}.sha256"), line.as_bytes()),
+    ];
+    let folder = folder(name, &files);
+    std::fs::set_permissions(folder.join("curl"), PermissionsExt::from_mode(0o755)).unwrap();
+    let mut command = Command::new(root().join(".github/action/install"));
+    command.current_dir(&folder).stdin(Stdio::null());
+    command.env("PATH", format!("{}:{}", folder.display(), std::env::var("PATH").unwrap()));
+    command.env("RUNNER_TEMP", &folder).env("PUBLISHED", &folder).env("GITHUB_PATH", folder.join("path"));
+    command.env("GITHUB_ACTION_PATH", root());
+    let [version, sha256] = inputs;
+    let output = command.env("INPUT_VERSION", version).env("INPUT_SHA256", sha256).output().unwrap();
+    let added = std::fs::read_to_string(folder.join("path")).unwrap();
+    assert!(added.is_empty() || added == format!("{}\n", folder.join("ringfence/bin").display()), "{added}");
+    let said = String::from_utf8(output.stdout).unwrap();
+    (output.status.code(), said, String::from_utf8(output.stderr).unwrap())
+}
+
+#[test]
+fn a_release_is_taken_only_with_its_checksum() {
+    // An archive with a `ringfence` that says what it was told.
+    let made = folder("action-archive", &[("ringfence", b"#!/bin/sh\necho \"the release: $1\"\n")]);
+    std::fs::set_permissions(made.join("ringfence"), PermissionsExt::from_mode(0o755)).unwrap();
+    let tar =
+        Command::new("tar").args(["-czf", "a.tar.gz", "ringfence"]).current_dir(&made).status().unwrap();
+    assert!(tar.success());
+    let archive = std::fs::read(made.join("a.tar.gz")).unwrap();
+    let sum = Command::new("sha256sum").arg("a.tar.gz").current_dir(&made).output().unwrap();
+    let sum = String::from_utf8(sum.stdout).unwrap().split(' ').next().unwrap().to_owned();
+    let other = "0".repeat(64);
+
+    let taken = (Some(0), "the release: --version\n".to_owned(), String::new());
+    assert_eq!(install("action-release", &archive, &sum, ["v0.1.0", ""]), taken);
+    assert_eq!(install("action-release", &archive, &sum, ["v0.1.0", &sum]), taken);
+    for (published, wanted) in [(&other, ""), (&sum, other.as_str())] {
+        let (status, said, err) = install("action-wrong", &archive, published, ["v0.1.0", wanted]);
+        assert!(
+            status == Some(1) && !said.contains("the release") && err.contains("checksum"),
+            "{status:?} {said} {err}"
+        );
+    }
+    for version in ["v0.2.0; true", "latest", "../v0.1.0"] {
+        let (status, said, err) = install("action-version", &archive, &sum, [version, ""]);
+        assert!(status == Some(2) && said.is_empty() && err.contains("version must be"), "{status:?} {err}");
+    }
+    let (status, _, err) = install("action-source", &archive, &sum, ["source", &sum]);
+    assert!(status == Some(2) && err.contains("sha256 is for a release"), "{status:?} {err}");
+    // What is not published fails; nothing else is taken in its place.
+    let (status, said, _) = install("action-none", &archive, &sum, ["v9.9.9", ""]);
+    assert!(status.is_some_and(|status| status != 0) && said.is_empty(), "{status:?} {said}");
+}
+
 #[test]
 fn the_definitions_are_whole() {
     let text = |path: &str| std::fs::read_to_string(root().join(path)).unwrap();

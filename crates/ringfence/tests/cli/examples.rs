@@ -33,6 +33,7 @@ fn refreshed(text: &str, folder: &Path) -> (String, usize) {
         match line.strip_prefix("$ ringfence ").filter(|_| in_block) {
             Some(arguments) => {
                 let run = run_in(folder, arguments, "");
+                assert!(!run.err.contains("there is no such file or folder"), "{line}: {}", run.err);
                 out.push_str(if in_answer { "\n" } else { "" });
                 out.push_str(&format!("{line}\n{}\n", format!("{}{}", run.out, run.err).trim_end()));
                 (sessions, in_answer) = (sessions + 1, true);

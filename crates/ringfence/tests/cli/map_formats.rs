@@ -46,6 +46,22 @@ fn rules_csv() {
 }
 
 #[test]
+fn rules_of_a_part_leave_out_what_denies_everybody() {
+    let destinations = |arguments: &str| -> Vec<String> {
+        let out = run(&format!("map shop.yaml -o rules-csv {arguments}")).out;
+        let mut found: Vec<String> =
+            out.lines().skip(1).filter_map(|line| line.split(',').nth(1)).map(str::to_owned).collect();
+        found.dedup();
+        found
+    };
+    let all = destinations("");
+    assert!(all.contains(&"shop/db".to_owned()), "{all:?}");
+    let of_web = destinations("--from shop/web");
+    assert!(!of_web.contains(&"shop/db".to_owned()) && of_web.contains(&"shop/api".to_owned()), "{of_web:?}");
+    assert_eq!(destinations("--from shop/web --to shop/db"), ["shop/db"]);
+}
+
+#[test]
 fn rules_of_every_tier() {
     insta::assert_snapshot!(run("map tiers.yaml -o rules").out);
 }

@@ -91,6 +91,44 @@ fn reachable_step_by_step() {
     assert_eq!(run("map ways.yaml --exposed --unprotected").status, 2);
 }
 
+/// Pods of one workload that policies tell apart reach each other, which the map does not list.
+#[test]
+fn a_step_may_lead_to_other_pods_of_the_same_workload() {
+    let pod = |name: &str, labels: &str, owner: &str| {
+        format!(
+            "{{kind: Pod, apiVersion: v1, metadata: {{name: {name}, labels: {{{labels}}}{owner}}}, spec: {{}}}}\n---\n"
+        )
+    };
+    let owner =
+        ", ownerReferences: [{kind: StatefulSet, apiVersion: apps/v1, name: db, uid: u, controller: true}]";
+    let policy = |name: &str, to: &str, from: &str| {
+        format!(
+            "{{kind: NetworkPolicy, apiVersion: networking.k8s.io/v1, metadata: {{name: {name}}}, spec: {{podSelector: \
+             {{matchLabels: {{{to}}}}}, policyTypes: [Ingress], ingress: [{{from: [{{podSelector: {{matchLabels: {{{from}}}}}}}], \
+             ports: [{{port: 5432}}]}}]}}}}\n---\n"
+        )
+    };
+    let text = [
+        pod("web", "app: web", ""),
+        pod("db-0", "app: db, role: primary", owner),
+        pod("db-1", "app: db, role: replica", owner),
+        policy("primary", "role: primary", "app: web"),
+        policy("replica", "role: replica", "role: primary"),
+    ];
+    let run = run_with("map - --reachable-from web -o csv", &text.concat());
+    let found: Vec<&str> = run.out.lines().skip(1).map(|line| line.trim_end()).collect();
+    assert_eq!(
+        found,
+        [
+            "1,default/db (db-0),TCP 5432,default/web",
+            "1,external,all,default/web",
+            "2,default/db (db-1),TCP 5432,default/web > default/db (db-0)",
+        ],
+        "{}",
+        run.err
+    );
+}
+
 #[test]
 fn unprotected() {
     insta::assert_snapshot!(run("map shop.yaml --unprotected").out, @"
@@ -100,7 +138,7 @@ fn unprotected() {
     shop/api                   1      isolated       open
     shop/web                   2      isolated       open
 
-    4 of 5 workloads are not isolated in a direction, 2 in neither.
+    4 of 5 workloads are not isolated in at least one direction, 2 of them in none.
     ");
     let map = run("map shop.yaml --unprotected -o json").json();
     assert_eq!(map["unprotected"][1]["ingress"], json!("open"));
@@ -129,6 +167,7 @@ fn exposed_by_every_way() {
             "db TCPRoute denied",
             "db Direct allowed",
             "web LoadBalancer allowed",
+            "web NodePort allowed",
             "web Direct allowed",
         ]
     );
@@ -155,4 +194,106 @@ spec: {defaultBackend: {service: {name: web, port: {number: 80}}}}
     workload,ports,from,way,verdict,because
     default/web,TCP 80,external,"Ingress default/web, Service default/web port 80 to TCP 80",unknown,through Ingress default/web: the controller's pods need to reach it
     "#);
+}
+
+#[test]
+fn services_that_show_their_clients_and_those_that_show_a_node() {
+    insta::assert_snapshot!(run("map doors.yaml --exposed").out);
+    let map = run("map doors.yaml --exposed -o json").json();
+    let found: Vec<String> = map["exposed"]
+        .as_array()
+        .unwrap()
+        .iter()
+        .map(|e| {
+            let way = &e["way"];
+            format!("{} {} {} {}", e["workload"]["name"], way["kind"], way["clientAddress"], e["from"])
+                .replace('"', "")
+        })
+        .collect();
+    assert_eq!(
+        found,
+        [
+            "closed NodePort hidden all",
+            "inner LoadBalancer hidden [203.0.113.0/24]",
+            "inner NodePort hidden all",
+            "inner Direct null [10.0.0.0,10.0.0.2-10.0.0.255]",
+            "web LoadBalancer kept [192.0.2.128/25]",
+            "web NodePort kept [192.0.2.0/24]",
+            "web LoadBalancer hidden [192.0.2.0/24]",
+            "web LoadBalancer kept all",
+            "web Direct null [192.0.2.0/24]",
+        ]
+    );
+}
+
+#[test]
+fn a_service_that_a_server_would_refuse_is_an_error() {
+    let service = |spec: &str| {
+        let text = format!("{{kind: Service, apiVersion: v1, metadata: {{name: web}}, spec: {{{spec}}}}}");
+        let run = run_with("map - --exposed", &text);
+        (run.status, run.err)
+    };
+    for (spec, message) in [
+        ("externalTrafficPolicy: local", "`local` is no external traffic policy"),
+        ("loadBalancerSourceRanges: [192.0.2.0/33]", "`192.0.2.0/33` is no address range"),
+        ("allocateLoadBalancerNodePorts: maybe", "true or false"),
+    ] {
+        let (status, err) = service(spec);
+        assert!(status == 2 && err.contains(message), "{spec}: {status} {err}");
+    }
+    assert_eq!(service("externalTrafficPolicy: \"\"").0, 0);
+}
+
+/// An Ingress for a page of its own controller, which a policy isolates.
+#[test]
+fn a_controller_and_its_own_workload() {
+    let verdict = |kind: &str, spec: &str, policy: &str| {
+        let text = format!(
+            "
+kind: {kind}
+apiVersion: apps/v1
+metadata: {{name: controller}}
+spec:
+  {spec}
+  selector: {{matchLabels: {{app.kubernetes.io/name: traefik}}}}
+  template:
+    metadata: {{labels: {{app.kubernetes.io/name: traefik}}}}
+    spec: {{}}
+---
+kind: Service
+apiVersion: v1
+metadata: {{name: page}}
+spec: {{selector: {{app.kubernetes.io/name: traefik}}, ports: [{{port: 9000}}]}}
+---
+kind: Ingress
+apiVersion: networking.k8s.io/v1
+metadata: {{name: page}}
+spec: {{defaultBackend: {{service: {{name: page, port: {{number: 9000}}}}}}}}
+---
+kind: NetworkPolicy
+apiVersion: networking.k8s.io/v1
+metadata: {{name: all}}
+spec: {{podSelector: {{}}, policyTypes: [Ingress]{policy}}}
+"
+        );
+        let run = run_with("map - --exposed -o json", &text);
+        assert_eq!(run.status, 0, "{}", run.err);
+        let map = run.json();
+        let line = &map["exposed"][0];
+        let because = line["because"].as_str().unwrap().replace("through Ingress default/page; ", "");
+        format!("{}: {because}", line["verdict"].as_str().unwrap())
+    };
+    let others =
+        "denied: default/controller may reach itself, but not its other pods: isolated by default/all (-:22)";
+    assert_eq!(verdict("Deployment", "replicas: 2", ""), others);
+    assert_eq!(verdict("DaemonSet", "", ""), others);
+    assert_eq!(
+        verdict("Deployment", "replicas: 1", ""),
+        "allowed: default/controller may reach it: a pod always reaches itself"
+    );
+    let own = ", ingress: [{from: [{podSelector: {}}], ports: [{port: 9000}]}]";
+    let may = "allowed: default/controller may reach it: default/all ingress rule 0, -:25";
+    assert_eq!(verdict("Deployment", "replicas: 2", own), may);
+    let port = ", ingress: [{from: [{podSelector: {}}], ports: [{port: 80}]}]";
+    assert_eq!(verdict("Deployment", "replicas: 2", port), others);
 }

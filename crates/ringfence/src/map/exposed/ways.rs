@@ -1,8 +1,10 @@
 //! The ways from outside into the cluster that manifests tell of, with the ports of the pods at their ends.
 
+use ipnet::IpNet;
 use ringfence_k8s::{Backend, BackendPort, Inventory, Route, Service, ServicePort};
 use ringfence_policy::{Engine, PodId, Traffic};
 
+use super::controllers::controllers;
 use crate::explain::service;
 
 /// A way to some pods.
@@ -16,8 +18,26 @@ pub(super) struct Way {
     pub(super) objects: Vec<String>,
     /// The pods at its end, each with what it receives.
     pub(super) pods: Vec<(PodId, Traffic)>,
-    /// The pods from which it comes, where it is not outside itself: those of the controller.
-    pub(super) through: Option<Through>,
+    /// Whom the pods see.
+    pub(super) by: By,
+}
+
+/// Who opens the connection to the pods.
+#[derive(Debug)]
+pub(super) enum By {
+    /// The client, through a Service.
+    Client(Door),
+    /// A controller.
+    Controller(Through),
+}
+
+/// What a Service does with those who come in.
+#[derive(Debug)]
+pub(super) struct Door {
+    /// Whether a node may put its own address in the place of the client's.
+    pub(super) hides_client: bool,
+    /// From where it lets them in; none: from anywhere.
+    pub(super) source_ranges: Vec<IpNet>,
 }
 
 /// Whose pods open the connection to the workload.
@@ -33,8 +53,10 @@ pub(super) struct Through {
 pub(super) fn find(engine: &Engine, inventory: &Inventory) -> Vec<Way> {
     let mut ways = Vec::new();
     for service in &inventory.services {
-        for kind in doors(service) {
-            ways.extend(service.ports.iter().filter_map(|port| by_service(engine, service, port, &kind)));
+        for (port, door) in
+            service.ports.iter().flat_map(|p| doors(service, p).into_iter().map(move |d| (p, d)))
+        {
+            ways.extend(by_service(engine, service, port, door));
         }
     }
     for route in &inventory.routes {
@@ -44,32 +66,81 @@ pub(super) fn find(engine: &Engine, inventory: &Inventory) -> Vec<Way> {
 }
 
 /// How a Service can be reached from outside.
-fn doors(service: &Service) -> Vec<String> {
-    let mut doors = Vec::new();
-    if ["LoadBalancer", "NodePort"].contains(&service.kind.as_str()) {
-        doors.push(service.kind.clone());
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+enum Kind {
+    LoadBalancer,
+    NodePort,
+    ExternalIps,
+}
+
+/// The ways through a port of a Service. A load balancer comes with a port on every node, which passes it by.
+fn doors(service: &Service, port: &ServicePort) -> Vec<Kind> {
+    // kube-proxy serves neither.
+    if service.headless || service.kind == "ExternalName" {
+        return Vec::new();
     }
-    if !service.external_ips.is_empty() && service.kind != "ExternalName" {
-        doors.push("ExternalIPs".to_owned());
+    let mut doors = Vec::new();
+    let balanced = service.kind == "LoadBalancer";
+    if balanced {
+        doors.push(Kind::LoadBalancer);
+    }
+    let asks_none = service.from_outside.without_node_ports && port.node_port.is_none();
+    if service.kind == "NodePort" || (balanced && !asks_none) {
+        doors.push(Kind::NodePort);
+    }
+    if !service.from_outside.external_ips.is_empty() {
+        doors.push(Kind::ExternalIps);
     }
     doors
 }
 
-fn by_service(engine: &Engine, of: &Service, port: &ServicePort, door: &str) -> Option<Way> {
+fn by_service(engine: &Engine, of: &Service, port: &ServicePort, door: Kind) -> Option<Way> {
     let (pods, to) = behind(engine, of, port)?;
-    let at = match (door, port.node_port) {
-        ("NodePort", Some(node_port)) => format!("node port {node_port}"),
-        ("ExternalIPs", _) => format!("{} {}", of.external_ips.join(", "), port.port),
-        _ => format!("{} {}", port.protocol, port.port),
+    let name = format!("Service {}/{}", of.namespace, of.name);
+    let (kind, text) = match (door, port.node_port) {
+        (Kind::LoadBalancer, _) => {
+            let internal = if is_internal(of) { "internal " } else { "" };
+            (
+                "LoadBalancer",
+                format!("{internal}LoadBalancer {name}, {} {} to {to}", port.protocol, port.port),
+            )
+        }
+        (Kind::NodePort, Some(number)) => {
+            ("NodePort", format!("{} {name}, node port {number} to {to}", of.kind))
+        }
+        (Kind::NodePort, None) => {
+            let text = format!("{} {name}, a node port for {} {} to {to}", of.kind, port.protocol, port.port);
+            ("NodePort", text)
+        }
+        (Kind::ExternalIps, _) => {
+            let addresses = of.from_outside.external_ips.join(", ");
+            ("ExternalIPs", format!("ExternalIPs {name}, {addresses} {} to {to}", port.port))
+        }
     };
-    let name = format!("{}/{}", of.namespace, of.name);
+    // The ranges are for the load balancer's address alone.
+    let source_ranges = match door {
+        Kind::LoadBalancer => of.from_outside.source_ranges.clone(),
+        Kind::NodePort | Kind::ExternalIps => Vec::new(),
+    };
     Some(Way {
-        text: format!("{door} Service {name}, {at} to {to}"),
-        kind: door.to_owned(),
-        objects: vec![format!("Service {name}")],
+        text,
+        kind: kind.to_owned(),
+        objects: vec![name],
         pods,
-        through: None,
+        by: By::Client(Door { hides_client: !of.from_outside.keeps_client, source_ranges }),
     })
+}
+
+/// Whether a load balancer is for the network around the cluster only, by what the documentation of its provider says.
+fn is_internal(service: &Service) -> bool {
+    const ANNOTATIONS: [(&str, &str); 5] = [
+        ("service.beta.kubernetes.io/aws-load-balancer-scheme", "internal"),
+        ("service.beta.kubernetes.io/aws-load-balancer-internal", "true"),
+        ("service.beta.kubernetes.io/azure-load-balancer-internal", "true"),
+        ("networking.gke.io/load-balancer-type", "Internal"),
+        ("cloud.google.com/load-balancer-type", "Internal"),
+    ];
+    ANNOTATIONS.iter().any(|(key, value)| service.annotations.get(*key).is_some_and(|v| v == value))
 }
 
 /// The pods behind a port of a Service with what they receive, and that port in words.
@@ -111,7 +182,7 @@ fn by_route(engine: &Engine, inventory: &Inventory, route: &Route, backend: &Bac
         kind: route.kind.clone(),
         objects,
         pods,
-        through: Some(Through { object, pods: controllers(engine, inventory, route) }),
+        by: By::Controller(Through { object, pods: controllers(engine, inventory, route) }),
     })
 }
 
@@ -127,66 +198,4 @@ fn gateways(inventory: &Inventory, route: &Route) -> Vec<String> {
         format!("Gateway {}/{}{listens}", parent.namespace, parent.name)
     };
     route.parents.iter().map(name).collect()
-}
-
-/// Labels by which the pods of well-known controllers can be told, and the classes that they serve.
-const CONTROLLERS: [(&str, &str, &[&str]); 13] = [
-    ("app.kubernetes.io/name", "ingress-nginx", &["nginx"]),
-    ("app.kubernetes.io/name", "nginx-ingress", &["nginx"]),
-    ("app", "ingress-nginx", &["nginx"]),
-    ("app.kubernetes.io/name", "traefik", &["traefik"]),
-    ("app.kubernetes.io/name", "haproxy-ingress", &["haproxy"]),
-    ("app.kubernetes.io/name", "kubernetes-ingress", &["haproxy"]),
-    ("app.kubernetes.io/name", "kong", &["kong"]),
-    ("app.kubernetes.io/name", "envoy", &["contour"]),
-    ("app", "envoy", &["contour"]),
-    ("app.kubernetes.io/name", "contour", &["contour"]),
-    ("istio", "ingressgateway", &["istio"]),
-    (
-        "ingresscontroller.operator.openshift.io/deployment-ingresscontroller",
-        "default",
-        &["openshift-default"],
-    ),
-    ("app.kubernetes.io/name", "nginx-gateway-fabric", &["nginx"]),
-];
-
-/// Labels that carry the name of the Gateway that a pod serves.
-const OF_GATEWAY: [&str; 2] =
-    ["gateway.networking.k8s.io/gateway-name", "gateway.envoyproxy.io/owning-gateway-name"];
-
-/// The pods that serve a route, as far as labels tell.
-fn controllers(engine: &Engine, inventory: &Inventory, route: &Route) -> Vec<PodId> {
-    let of_class = |class: Option<&str>| -> Vec<PodId> {
-        let serves = |labels: &ringfence_policy::Labels, by_class: bool| {
-            CONTROLLERS.iter().any(|(key, value, classes)| {
-                labels.get(*key).is_some_and(|v| v == value)
-                    && (!by_class || class.is_some_and(|class| classes.iter().any(|c| class.starts_with(c))))
-            })
-        };
-        let of = |by_class: bool| -> Vec<PodId> {
-            engine.pods().filter(|(_, pod)| serves(&pod.labels, by_class)).map(|(id, _)| id).collect()
-        };
-        // A class of another name may be served by any controller there is.
-        Some(of(true)).filter(|pods| !pods.is_empty()).unwrap_or_else(|| of(false))
-    };
-    if route.kind == "Ingress" {
-        return of_class(route.class.as_deref());
-    }
-    let mut pods = Vec::new();
-    for parent in &route.parents {
-        let own = engine
-            .pods()
-            .filter(|(_, pod)| OF_GATEWAY.iter().any(|label| pod.labels.get(*label) == Some(&parent.name)));
-        let own: Vec<PodId> = own.map(|(id, _)| id).collect();
-        if own.is_empty() {
-            let gateway = inventory.gateways.iter();
-            let mut of = gateway.filter(|g| g.namespace == parent.namespace && g.name == parent.name);
-            pods.extend(of_class(of.next().and_then(|g| g.class.as_deref())));
-        } else {
-            pods.extend(own);
-        }
-    }
-    pods.sort_unstable();
-    pods.dedup();
-    pods
 }

@@ -100,7 +100,13 @@ impl<'m, 'r> Blocks<'m, 'r> {
                 let sources =
                     ends().filter(|(from, _)| *from != to && self.map.selection.has(reach, *from, to));
                 shown.extend(sources.map(|(from, _)| from));
-                if shown.is_empty() { Vec::new() } else { self.lines_of_pods(to, &shown) }
+                let mut lines = if shown.is_empty() { Vec::new() } else { self.lines_of_pods(to, &shown) };
+                // Beside what was asked for, all that deny everybody would bury what is allowed.
+                let is_beside = self.map.selection.is_narrow() && !self.map.selection.names(to);
+                if is_beside && lines.iter().all(|line| line.is_default && !line.is_allowed) {
+                    lines.clear();
+                }
+                lines
             }
             _ => {
                 let outside: Vec<u32> =

@@ -42,6 +42,13 @@ impl Rect {
         self.x < other.right() && other.x < self.right() && self.y < other.bottom() && other.y < self.bottom()
     }
 
+    /// How much of one lies in the other.
+    pub(super) fn shared(&self, other: &Rect) -> i32 {
+        let w = self.right().min(other.right()) - self.x.max(other.x);
+        let h = self.bottom().min(other.bottom()) - self.y.max(other.y);
+        w.max(0) * h.max(0)
+    }
+
     fn moved(self, x: i32, y: i32) -> Rect {
         Rect { x: self.x + x, y: self.y + y, ..self }
     }
