@@ -249,10 +249,9 @@ impl<'a> Context<'a> {
 
     /// The pods that a Service selects, if it selects any by itself.
     pub(crate) fn behind(&self, service: &Service) -> Vec<usize> {
-        let Some(selector) = service.selector.as_ref().filter(|s| !s.is_empty()) else { return Vec::new() };
-        let has = |labels: &Labels| selector.iter().all(|(k, v)| labels.get(k) == Some(v));
+        let selected = |p: &PodView<'_>| service.selects(&p.pod.namespace, &p.pod.labels);
         let pods = self.pods_of(&service.namespace).iter().copied();
-        pods.filter(|p| self.pod(*p).is_some_and(|p| has(&p.pod.labels))).collect()
+        pods.filter(|p| self.pod(*p).is_some_and(selected)).collect()
     }
 }
 

@@ -180,15 +180,14 @@ pub(crate) fn to_everyone(context: &Context<'_>) -> Vec<Finding> {
 
 impl Dns {
     fn find(context: &Context<'_>) -> Dns {
-        let services = SERVICES.iter().filter_map(|(namespace, name)| {
-            context.inventory.services.iter().find(|s| s.namespace == *namespace && s.name == *name)
-        });
+        let services =
+            SERVICES.iter().filter_map(|(namespace, name)| context.inventory.service(namespace, name));
         for service in services {
             let pods: Vec<usize> = context.behind(service);
             let Some(first) = pods.first().and_then(|p| context.pod(*p)) else { continue };
             let port = |protocol| {
                 let port = service.ports.iter().find(|p| p.protocol == protocol && p.port == 53);
-                port.and_then(|p| ports::target(first, protocol, &p.target)).unwrap_or(53)
+                port.and_then(|p| p.number_on(&first.pod.named_ports)).unwrap_or(53)
             };
             return Dns::real(context, &pods, port(Protocol::Udp), port(Protocol::Tcp));
         }

@@ -1,13 +1,12 @@
 //! What policies never see: pods on their node's network, and sources behind a load balancer.
 
 use ringfence_k8s::{Level, Node, Service};
-use ringfence_policy::{Direction, NamespaceScope, Peer, Ports, Rule, Traffic};
+use ringfence_policy::{Direction, NamespaceScope, Peer, Ports, Rule};
 
 use crate::code;
 use crate::context::{Context, names};
 use crate::finding::Finding;
 use crate::rules::blocks::{blocks, cidr_place};
-use crate::rules::ports::target;
 use crate::view::name_span;
 
 /// Selectors that match pods on their node's network, which no policy holds and no selector finds.
@@ -119,12 +118,12 @@ fn hiding<'a>(context: &Context<'a>, subjects: &[usize], rule: &Rule) -> Option<
     subjects.iter().find_map(|place| {
         let pod = context.pod(*place)?;
         context.fronts(*place).find(|service| {
-            matches!(service.kind.as_str(), "LoadBalancer" | "NodePort")
+            service.is_on_nodes()
                 && !keeps_sources(context, service)
                 && service.ports.iter().any(|port| {
-                    let Some(number) = target(pod, port.protocol, &port.target) else { return false };
-                    rule.ports == Ports::Any
-                        || rule.ports.matches(Traffic::Port(port.protocol, number), &pod.pod.named_ports)
+                    let named = &pod.pod.named_ports;
+                    let Some(traffic) = port.traffic_on(named) else { return false };
+                    rule.ports == Ports::Any || rule.ports.matches(traffic, named)
                 })
         })
     })

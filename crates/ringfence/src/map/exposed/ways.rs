@@ -1,6 +1,6 @@
 //! The ways from outside into the cluster that manifests tell of, with the ports of the pods at their ends.
 
-use ringfence_k8s::{Backend, BackendPort, Inventory, Route, Service, ServicePort};
+use ringfence_k8s::{Backend, BackendPort, Inventory, Leads, Route, Service, ServicePort};
 use ringfence_policy::{Engine, PodId, Traffic};
 
 use crate::explain::service;
@@ -46,10 +46,10 @@ pub(super) fn find(engine: &Engine, inventory: &Inventory) -> Vec<Way> {
 /// How a Service can be reached from outside.
 fn doors(service: &Service) -> Vec<String> {
     let mut doors = Vec::new();
-    if ["LoadBalancer", "NodePort"].contains(&service.kind.as_str()) {
+    if service.is_on_nodes() {
         doors.push(service.kind.clone());
     }
-    if !service.external_ips.is_empty() && service.kind != "ExternalName" {
+    if !service.external_ips.is_empty() && service.leads() != Leads::ExternalName {
         doors.push("ExternalIPs".to_owned());
     }
     doors
@@ -85,8 +85,7 @@ fn behind(engine: &Engine, of: &Service, port: &ServicePort) -> Option<(Vec<(Pod
 }
 
 fn by_route(engine: &Engine, inventory: &Inventory, route: &Route, backend: &Backend) -> Option<Way> {
-    let of =
-        inventory.services.iter().find(|s| s.namespace == backend.namespace && s.name == backend.service)?;
+    let of = inventory.service(&backend.namespace, &backend.service)?;
     let port = match &backend.port {
         Some(BackendPort::Number(number)) => of.ports.iter().find(|p| p.port == *number),
         Some(BackendPort::Name(name)) => of.ports.iter().find(|p| p.name.as_ref() == Some(name)),
