@@ -5,7 +5,7 @@
 
 use ringfence_policy::{Labels, NamedPort, Traffic};
 
-use crate::inventory::{Inventory, Service, ServicePort, TargetPort};
+use crate::inventory::{Backend, BackendPort, Inventory, Service, ServicePort, TargetPort};
 
 /// What becomes of a connection to a Service.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -24,6 +24,17 @@ impl Inventory {
     /// The Service of a name.
     pub fn service(&self, namespace: &str, name: &str) -> Option<&Service> {
         self.services.iter().find(|s| s.namespace == namespace && s.name == name)
+    }
+
+    /// The Service and the port of it that a route leads to; without a port, its first one.
+    pub fn behind(&self, backend: &Backend) -> Option<(&Service, &ServicePort)> {
+        let service = self.service(&backend.namespace, &backend.service)?;
+        let port = match &backend.port {
+            Some(BackendPort::Number(number)) => service.ports.iter().find(|p| p.port == *number),
+            Some(BackendPort::Name(name)) => service.ports.iter().find(|p| p.name.as_ref() == Some(name)),
+            None => service.ports.first(),
+        };
+        Some((service, port?))
     }
 }
 

@@ -14,6 +14,7 @@ use ringfence_policy::{
 use crate::code;
 use crate::context::{Context, PodView, names};
 use crate::finding::Finding;
+use crate::rules::blocks::whole_family;
 use crate::rules::ports;
 use crate::view::{PolicyView, key_span};
 use crate::witness;
@@ -153,8 +154,7 @@ pub(crate) fn to_everyone(context: &Context<'_>) -> Vec<Finding> {
         let peer = match &rule.peers {
             Peers::Any => None,
             Peers::Of(peers) => {
-                let wide = |p: &Peer| matches!(p, Peer::Block(b) if b.cidr().prefix_len() == 0);
-                let Some(peer) = peers.iter().position(wide) else { continue };
+                let Some(peer) = whole_family(peers) else { continue };
                 Some(peer)
             }
         };

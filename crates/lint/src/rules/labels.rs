@@ -5,7 +5,7 @@
 
 use std::collections::BTreeSet;
 
-use ringfence_k8s::{Level, Node};
+use ringfence_k8s::{Level, Node, Span};
 use ringfence_policy::{Direction, LabelSelector, Labels, NamespaceScope, Peer, Requirement};
 
 use crate::code;
@@ -110,9 +110,13 @@ fn explain(
         selector.requirements().iter().filter(|r| !labels.iter().any(|l| r.matches(l))).collect();
     let asked_for = |requirement: &Requirement| node.and_then(|n| asked(n, requirement.key()));
     let whole = node.and_then(|n| n.span).or_else(|| view.name_span());
-    let Some(first) = unmet.first() else {
-        let together =
-            selector.requirements().iter().map(|r| format!("`{r}`")).collect::<Vec<_>>().join(" and ");
+    if unmet.is_empty() {
+        // Who leaves some out means whoever is left, and that may be nobody.
+        let wanted: Vec<&Requirement> = selector.requirements().iter().filter(|r| is_wish(r)).collect();
+        if labels.iter().any(|l| wanted.iter().all(|r| r.matches(l))) {
+            return None;
+        }
+        let together = wanted.iter().map(|r| format!("`{r}`")).collect::<Vec<_>>().join(" and ");
         let finding = Finding::new(&code::RF014, format!("no pod of {where_} has {together} at once"))
             .because(format!(
                 "labels of one selector must all be met by one pod; each of these is carried here, but by different pods, \
@@ -126,7 +130,13 @@ fn explain(
             .about(view.object())
             .at(context.place(whole));
         return Some(finding);
-    };
+    }
+    let of_namespace =
+        |r: &&Requirement| namespace_as_pod_label(context, view, r, asked_for(r).map(|a| a.whole));
+    if let Some(found) = unmet.iter().find_map(of_namespace) {
+        return Some(found);
+    }
+    let first = *unmet.iter().find(|r| is_wish(r))?;
     // Among thousands of pods something is always near.
     let near = if labels.len() > MOST { None } else { slip(first, labels) };
     let message = match &near {
@@ -153,6 +163,33 @@ fn explain(
             .level(Level::Note)
             .help("if its pods are written elsewhere, read them too; otherwise correct the label"),
     })
+}
+
+/// Whether a requirement says whom it wants, and not only whom it does not.
+fn is_wish(requirement: &Requirement) -> bool {
+    matches!(requirement, Requirement::In(..) | Requirement::Exists(_))
+}
+
+/// A selector of pods that asks for a label which only says what their namespace is called.
+fn namespace_as_pod_label(
+    context: &Context<'_>,
+    view: &PolicyView<'_>,
+    requirement: &Requirement,
+    at: Option<Span>,
+) -> Option<Finding> {
+    let Requirement::In(key, values) = requirement else { return None };
+    if key != NAME && !NAMESPACE_KEYS.contains(&key.as_str()) {
+        return None;
+    }
+    let is_known = |name: &str| context.is_declared(name) || !context.pods_of(name).is_empty();
+    let name = values.iter().find(|v| is_known(v))?;
+    Some(
+        Finding::new(&code::RF013, format!("no pod has a label `{requirement}`, which names a namespace"))
+            .because("a pod carries no label with the name of its namespace unless somebody writes one")
+            .help(format!("write `namespaceSelector: {{matchLabels: {{{NAME}: {name}}}}}`"))
+            .about(view.object())
+            .at(context.place(at.or_else(|| view.name_span()))),
+    )
 }
 
 /// A label that is carried and was probably meant.
@@ -183,14 +220,16 @@ impl Near {
 const ROLE_KEYS: [&str; 6] = ["app", "k8s-app", "app.kubernetes.io/name", "name", "run", "component"];
 
 fn slip(requirement: &Requirement, labels: &[&Labels]) -> Option<Near> {
-    let (key, value) = match requirement {
-        Requirement::In(key, values) if values.len() == 1 => (key, values.first()?),
-        _ => return None,
-    };
+    let Requirement::In(key, values) = requirement else { return None };
+    let near = values.iter().find_map(|value| slip_of(key, value, labels))?;
+    Some(Near { is_safe: near.is_safe && values.len() == 1, ..near })
+}
+
+fn slip_of(key: &str, value: &String, labels: &[&Labels]) -> Option<Near> {
     let values: BTreeSet<&str> = labels.iter().filter_map(|l| l.get(key)).map(String::as_str).collect();
     if let Some(near) = near::near(value, values.iter().copied()) {
         let is_safe = near::only_slip(value, values.iter().copied()).is_some();
-        return Some(Near { key: key.clone(), value: near.to_owned(), is_safe });
+        return Some(Near { key: key.to_owned(), value: near.to_owned(), is_safe });
     }
     if !values.is_empty() {
         return with_other_key(key, value, labels, &ROLE_KEYS);
@@ -240,9 +279,13 @@ fn namespace(
         return None;
     }
     let unmet = |r: &&Requirement| !known.iter().any(|(_, _, labels)| r.matches(labels));
-    let requirement = selector.requirements().iter().find(unmet)?;
+    let Some(requirement) = selector.requirements().iter().find(unmet) else {
+        let is_whole = known.iter().all(|(_, declared, _)| *declared);
+        return namespaces_at_once(context, view, selector, node).filter(|_| is_whole);
+    };
     let Requirement::In(key, values) = requirement else { return None };
-    let value = values.first().filter(|_| values.len() == 1)?;
+    let is_known = |v: &&String| known.iter().any(|(name, ..)| name == v);
+    let value = values.iter().find(is_known).or_else(|| values.first().filter(|_| values.len() == 1))?;
     let at = node.and_then(|n| asked(n, key));
     let place = at.map(|a| a.whole).or(node.and_then(|n| n.span)).or_else(|| view.name_span());
     let finding =
@@ -255,7 +298,8 @@ fn namespace(
             true => (format!("namespace {value} has no label `{key}`"), Level::Warning),
             false => (format!("nothing here says that namespace {value} has a label `{key}`"), Level::Note),
         };
-        let edit = at.filter(|_| *declared && selector.requirements().len() == 1).and_then(|a| a.key);
+        let is_alone = selector.requirements().len() == 1 && values.len() == 1;
+        let edit = at.filter(|_| *declared && is_alone).and_then(|a| a.key);
         return Some(
             finding(&code::RF013, message)
                 .because(format!(
@@ -266,6 +310,9 @@ fn namespace(
                 .level(level)
                 .edits(edit.and_then(|span| replace(context.sources, span, NAME))),
         );
+    }
+    if values.len() > 1 {
+        return None;
     }
     // What is not declared may carry any label, so a missing one is news only where all are known.
     let inhabited = |n: &str| !context.pods_of(n).is_empty();
@@ -315,18 +362,38 @@ fn namespace(
     )
 }
 
+/// Labels that are each carried by some namespace, but never by one.
+fn namespaces_at_once(
+    context: &Context<'_>,
+    view: &PolicyView<'_>,
+    selector: &LabelSelector,
+    node: Option<&Node>,
+) -> Option<Finding> {
+    let wanted: Vec<String> =
+        selector.requirements().iter().filter(|r| is_wish(r)).map(|r| format!("`{r}`")).collect();
+    (wanted.len() > 1 && wanted.len() == selector.requirements().len()).then(|| {
+        Finding::new(&code::RF014, format!("no namespace has {} at once", wanted.join(" and ")))
+            .because(
+                "labels of one selector must all be met by one namespace; each of these is carried, but by different \
+                 ones, so that the peer lets nobody in or out",
+            )
+            .help("for either of them write a peer for each, or `matchExpressions` with `operator: In`")
+            .about(view.object())
+            .at(context.place(node.and_then(|n| n.span).or_else(|| view.name_span())))
+    })
+}
+
+/// Keys that can only mean what a namespace is called.
+const NAMESPACE_KEYS: [&str; 6] = [
+    "namespace",
+    "ns",
+    "metadata.name",
+    "kubernetes.io/namespace",
+    "k8s.io/metadata.name",
+    "kubernetes.io/metadata-name",
+];
+
 /// Keys that people take for a namespace's name.
 fn is_name_key(key: &str) -> bool {
-    matches!(
-        key,
-        "name"
-            | "namespace"
-            | "ns"
-            | "metadata.name"
-            | "kubernetes.io/name"
-            | "app.kubernetes.io/name"
-            | "kubernetes.io/namespace"
-            | "k8s.io/metadata.name"
-            | "kubernetes.io/metadata-name"
-    )
+    NAMESPACE_KEYS.contains(&key) || matches!(key, "name" | "kubernetes.io/name" | "app.kubernetes.io/name")
 }

@@ -24,8 +24,7 @@ pub(crate) fn of_service(context: &Context<'_>) -> Vec<Finding> {
                 continue;
             }
             let number = range.first();
-            let Some((service, target, what)) = translated(context, &receivers, port.protocol, number)
-            else {
+            let Some((service, target, what)) = translated(context, &receivers, port.protocol, number) else {
                 continue;
             };
             let is_allowed = |p: &ringfence_policy::PortMatch| {

@@ -1,6 +1,6 @@
 //! The ways from outside into the cluster that manifests tell of, with the ports of the pods at their ends.
 
-use ringfence_k8s::{Backend, BackendPort, Inventory, Leads, Route, Service, ServicePort};
+use ringfence_k8s::{Backend, Inventory, Leads, Route, Service, ServicePort};
 use ringfence_policy::{Engine, PodId, Traffic};
 
 use crate::explain::service;
@@ -85,12 +85,7 @@ fn behind(engine: &Engine, of: &Service, port: &ServicePort) -> Option<(Vec<(Pod
 }
 
 fn by_route(engine: &Engine, inventory: &Inventory, route: &Route, backend: &Backend) -> Option<Way> {
-    let of = inventory.service(&backend.namespace, &backend.service)?;
-    let port = match &backend.port {
-        Some(BackendPort::Number(number)) => of.ports.iter().find(|p| p.port == *number),
-        Some(BackendPort::Name(name)) => of.ports.iter().find(|p| p.name.as_ref() == Some(name)),
-        None => of.ports.first(),
-    }?;
+    let (of, port) = inventory.behind(backend)?;
     let (pods, to) = behind(engine, of, port)?;
     let object = format!("{} {}/{}", route.kind, route.namespace, route.name);
     let service = format!("Service {}/{}", of.namespace, of.name);
