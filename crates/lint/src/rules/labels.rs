@@ -3,9 +3,11 @@
 //! Only where the manifests can tell: a namespace without pods here says nothing about its pods, and a namespace that is
 //! not declared says nothing about its labels. Without a near miss a finding is a note.
 
+mod namespaces;
+
 use std::collections::BTreeSet;
 
-use ringfence_k8s::{Level, Node, Span};
+use ringfence_k8s::{Level, Node};
 use ringfence_policy::{Direction, LabelSelector, Labels, NamespaceScope, Peer, Requirement};
 
 use crate::code;
@@ -17,9 +19,6 @@ use crate::view::{PolicyView, asked};
 
 /// Among how many pods a near miss is looked for.
 const MOST: usize = 1000;
-
-/// `metadata.name`, which every namespace carries.
-const NAME: &str = "kubernetes.io/metadata.name";
 
 /// Policies whose own selector matches no pod.
 pub(crate) fn subjects(context: &Context<'_>) -> Vec<Finding> {
@@ -51,7 +50,7 @@ pub(crate) fn peers(context: &Context<'_>) -> Vec<Finding> {
                 let node = view.peer_node(direction, rule, place);
                 if let NamespaceScope::Matching(selector) = namespaces {
                     let selector_node = node.and_then(|n| n.get("namespaceSelector"));
-                    if let Some(found) = namespace(context, view, selector, selector_node) {
+                    if let Some(found) = namespaces::selector(context, view, selector, selector_node) {
                         findings.push(found);
                         continue;
                     }
@@ -132,7 +131,7 @@ fn explain(
         return Some(finding);
     }
     let of_namespace =
-        |r: &&Requirement| namespace_as_pod_label(context, view, r, asked_for(r).map(|a| a.whole));
+        |r: &&Requirement| namespaces::as_pod_label(context, view, r, asked_for(r).map(|a| a.whole));
     if let Some(found) = unmet.iter().find_map(of_namespace) {
         return Some(found);
     }
@@ -168,28 +167,6 @@ fn explain(
 /// Whether a requirement says whom it wants, and not only whom it does not.
 fn is_wish(requirement: &Requirement) -> bool {
     matches!(requirement, Requirement::In(..) | Requirement::Exists(_))
-}
-
-/// A selector of pods that asks for a label which only says what their namespace is called.
-fn namespace_as_pod_label(
-    context: &Context<'_>,
-    view: &PolicyView<'_>,
-    requirement: &Requirement,
-    at: Option<Span>,
-) -> Option<Finding> {
-    let Requirement::In(key, values) = requirement else { return None };
-    if key != NAME && !NAMESPACE_KEYS.contains(&key.as_str()) {
-        return None;
-    }
-    let is_known = |name: &str| context.is_declared(name) || !context.pods_of(name).is_empty();
-    let name = values.iter().find(|v| is_known(v))?;
-    Some(
-        Finding::new(&code::RF013, format!("no pod has a label `{requirement}`, which names a namespace"))
-            .because("a pod carries no label with the name of its namespace unless somebody writes one")
-            .help(format!("write `namespaceSelector: {{matchLabels: {{{NAME}: {name}}}}}`"))
-            .about(view.object())
-            .at(context.place(at.or_else(|| view.name_span()))),
-    )
 }
 
 /// A label that is carried and was probably meant.
@@ -253,147 +230,4 @@ fn with_other_key(key: &str, value: &str, labels: &[&Labels], keys: &[&str]) -> 
     let other = |k: &&&str| **k != key && labels.iter().any(|l| l.get(**k).is_some_and(|v| v == value));
     let found = keys.iter().find(other).filter(|_| keys.contains(&key))?;
     Some(Near { key: (*found).to_owned(), value: value.to_owned(), is_safe: false })
-}
-
-/// A namespace selector that matches no namespace.
-fn namespace(
-    context: &Context<'_>,
-    view: &PolicyView<'_>,
-    selector: &LabelSelector,
-    node: Option<&Node>,
-) -> Option<Finding> {
-    let scope = NamespaceScope::Matching(selector.clone());
-    if context.scope(&scope, view.namespace()).next().is_some() {
-        return None;
-    }
-    let known: Vec<(&str, bool, Labels)> = context
-        .inventory
-        .namespaces
-        .iter()
-        .map(|n| {
-            let name = n.name.as_str();
-            (name, context.is_declared(name), context.engine.namespace_labels(name))
-        })
-        .collect();
-    if known.iter().any(|(_, _, labels)| selector.matches(labels)) {
-        return None;
-    }
-    let unmet = |r: &&Requirement| !known.iter().any(|(_, _, labels)| r.matches(labels));
-    let Some(requirement) = selector.requirements().iter().find(unmet) else {
-        let is_whole = known.iter().all(|(_, declared, _)| *declared);
-        return namespaces_at_once(context, view, selector, node).filter(|_| is_whole);
-    };
-    let Requirement::In(key, values) = requirement else { return None };
-    let is_known = |v: &&String| known.iter().any(|(name, ..)| name == v);
-    let value = values.iter().find(is_known).or_else(|| values.first().filter(|_| values.len() == 1))?;
-    let at = node.and_then(|n| asked(n, key));
-    let place = at.map(|a| a.whole).or(node.and_then(|n| n.span)).or_else(|| view.name_span());
-    let finding =
-        |code, message: String| Finding::new(code, message).about(view.object()).at(context.place(place));
-    if key != NAME
-        && is_name_key(key)
-        && let Some((_, declared, _)) = known.iter().find(|(name, ..)| name == value)
-    {
-        let (message, level) = match declared {
-            true => (format!("namespace {value} has no label `{key}`"), Level::Warning),
-            false => (format!("nothing here says that namespace {value} has a label `{key}`"), Level::Note),
-        };
-        let is_alone = selector.requirements().len() == 1 && values.len() == 1;
-        let edit = at.filter(|_| *declared && is_alone).and_then(|a| a.key);
-        return Some(
-            finding(&code::RF013, message)
-                .because(format!(
-                    "a namespace's name is no label of that key; only `{NAME}` is on every namespace, so the peer \
-                     matches nobody"
-                ))
-                .help(format!("write `{NAME}: {value}`"))
-                .level(level)
-                .edits(edit.and_then(|span| replace(context.sources, span, NAME))),
-        );
-    }
-    if values.len() > 1 {
-        return None;
-    }
-    // What is not declared may carry any label, so a missing one is news only where all are known.
-    let inhabited = |n: &str| !context.pods_of(n).is_empty();
-    let all_declared = known.iter().all(|(_, declared, _)| *declared);
-    let candidates: BTreeSet<&str> =
-        known.iter().filter_map(|(_, _, l)| l.get(key)).map(String::as_str).collect();
-    let near = near::near(value, candidates.iter().copied());
-    let slip_of_key = || {
-        let carried =
-            known.iter().filter(|(_, _, l)| l.values().any(|v| v == value)).flat_map(|(_, _, l)| l.keys());
-        let keys: BTreeSet<&str> = carried.map(String::as_str).collect();
-        near::near(key, keys).map(str::to_owned)
-    };
-    let reason = "a selector that matches no namespace means nothing: the peer lets nobody in or out";
-    if let Some(near) = near {
-        let only =
-            near::only_slip(value, candidates.iter().copied()).filter(|_| selector.requirements().len() == 1);
-        let edit = only.and_then(|word| replace(context.sources, at?.value?, word));
-        // A name that differs by a letter may be another namespace that is not here; it is one that has pods here.
-        let level = if key == NAME && !inhabited(near) { Level::Note } else { Level::Warning };
-        return Some(
-            finding(&code::RF012, format!("no namespace has `{requirement}`; did you mean `{key}={near}`?"))
-                .because(reason)
-                .help(format!("write `{key}: {near}`"))
-                .level(level)
-                .edits(edit),
-        );
-    }
-    if key == NAME || !all_declared {
-        return None;
-    }
-    if let Some(near) = slip_of_key() {
-        return Some(
-            finding(
-                &code::RF012,
-                format!("no namespace has `{requirement}`; did you mean `{near}={value}`?"),
-            )
-            .because(reason)
-            .help(format!("write `{near}: {value}`")),
-        );
-    }
-    Some(
-        finding(&code::RF012, format!("no namespace in these manifests has `{requirement}`"))
-            .because(reason)
-            .level(Level::Note)
-            .help("if the namespace is written elsewhere, read it too; otherwise correct the label"),
-    )
-}
-
-/// Labels that are each carried by some namespace, but never by one.
-fn namespaces_at_once(
-    context: &Context<'_>,
-    view: &PolicyView<'_>,
-    selector: &LabelSelector,
-    node: Option<&Node>,
-) -> Option<Finding> {
-    let wanted: Vec<String> =
-        selector.requirements().iter().filter(|r| is_wish(r)).map(|r| format!("`{r}`")).collect();
-    (wanted.len() > 1 && wanted.len() == selector.requirements().len()).then(|| {
-        Finding::new(&code::RF014, format!("no namespace has {} at once", wanted.join(" and ")))
-            .because(
-                "labels of one selector must all be met by one namespace; each of these is carried, but by different \
-                 ones, so that the peer lets nobody in or out",
-            )
-            .help("for either of them write a peer for each, or `matchExpressions` with `operator: In`")
-            .about(view.object())
-            .at(context.place(node.and_then(|n| n.span).or_else(|| view.name_span())))
-    })
-}
-
-/// Keys that can only mean what a namespace is called.
-const NAMESPACE_KEYS: [&str; 6] = [
-    "namespace",
-    "ns",
-    "metadata.name",
-    "kubernetes.io/namespace",
-    "k8s.io/metadata.name",
-    "kubernetes.io/metadata-name",
-];
-
-/// Keys that people take for a namespace's name.
-fn is_name_key(key: &str) -> bool {
-    NAMESPACE_KEYS.contains(&key) || matches!(key, "name" | "kubernetes.io/name" | "app.kubernetes.io/name")
 }

@@ -17,14 +17,17 @@ pub(super) fn render(report: &Report<'_>) -> String {
     let used: BTreeMap<&str, &Code> = all().map(|f| (f.code.id, f.code)).collect();
     let rules: Vec<Value> = used.values().map(|code| rule(code)).collect();
     let index = |f: &Finding| used.keys().position(|id| *id == f.code.id);
-    let mut results: Vec<Value> = report.findings.iter().map(|f| result(f, index(f), report)).collect();
+    // What is about nothing in the input is about how the tool was called; code scanning refuses a result without a place.
+    let (notifications, findings): (Vec<&Finding>, Vec<&Finding>) =
+        report.findings.iter().partition(|f| f.place.is_none() && f.object.is_none());
+    let mut results: Vec<Value> = findings.iter().map(|f| result(f, index(f), report)).collect();
     for (finding, reason) in report.accepted {
         let mut value = result(finding, index(finding), report);
         let suppression = json!([{"kind": "external", "justification": reason}]);
         value.as_object_mut().map(|o| o.insert("suppressions".to_owned(), suppression));
         results.push(value);
     }
-    let value = json!({
+    let mut value = json!({
         "$schema": "https://json.schemastore.org/sarif-2.1.0.json",
         "version": "2.1.0",
         "runs": [{
@@ -38,6 +41,14 @@ pub(super) fn render(report: &Report<'_>) -> String {
             "results": results,
         }],
     });
+    if !notifications.is_empty() {
+        let notifications: Vec<Value> = notifications.iter().map(|f| notification(f, index(f))).collect();
+        let invocation =
+            json!([{"executionSuccessful": true, "toolConfigurationNotifications": notifications}]);
+        if let Some(run) = value.pointer_mut("/runs/0").and_then(Value::as_object_mut) {
+            run.insert("invocations".to_owned(), invocation);
+        }
+    }
     let mut text = serde_json::to_string_pretty(&value).unwrap_or_default();
     text.push('\n');
     text
@@ -60,18 +71,30 @@ fn description(code: &Code) -> &str {
     why.trim_start().split("\n\n").next().filter(|text| !text.is_empty()).unwrap_or(code.title)
 }
 
-fn result(finding: &Finding, index: Option<usize>, report: &Report<'_>) -> Value {
+fn notification(finding: &Finding, index: Option<usize>) -> Value {
+    json!({
+        "descriptor": {"id": finding.code.id, "index": index},
+        "level": level(finding.level),
+        "message": {"text": message(finding)},
+    })
+}
+
+fn message(finding: &Finding) -> String {
     let mut text = finding.message.clone();
     for more in [Some(&finding.reason).filter(|r| !r.is_empty()), finding.help.as_ref()].into_iter().flatten()
     {
         text.push_str("\n\n");
         text.push_str(more);
     }
+    text
+}
+
+fn result(finding: &Finding, index: Option<usize>, report: &Report<'_>) -> Value {
     let mut value = json!({
         "ruleId": finding.code.id,
         "ruleIndex": index,
         "level": level(finding.level),
-        "message": {"text": text},
+        "message": {"text": message(finding)},
         "locations": locations(finding),
         // The same finding in another run, wherever the lines have gone.
         "partialFingerprints": {"ringfence/v1": fingerprint(finding)},

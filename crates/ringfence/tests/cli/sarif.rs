@@ -76,7 +76,19 @@ static RULE: Shape = shape(
 static DRIVER: Shape =
     shape(&["name", "semanticVersion", "informationUri", "rules"], &[], &[("rules", &RULE)]);
 static TOOL: Shape = shape(&["driver"], &[], &[("driver", &DRIVER)]);
-static RUN: Shape = shape(&["tool", "results", "columnKind"], &[], &[("tool", &TOOL), ("results", &RESULT)]);
+static DESCRIPTOR: Shape = shape(&["id", "index"], &[], &[]);
+static NOTIFICATION: Shape =
+    shape(&["descriptor", "level", "message"], &[], &[("descriptor", &DESCRIPTOR), ("message", &MESSAGE)]);
+static INVOCATION: Shape = shape(
+    &["executionSuccessful", "toolConfigurationNotifications"],
+    &[],
+    &[("toolConfigurationNotifications", &NOTIFICATION)],
+);
+static RUN: Shape = shape(
+    &["tool", "results", "columnKind"],
+    &["invocations"],
+    &[("tool", &TOOL), ("results", &RESULT), ("invocations", &INVOCATION)],
+);
 static LOG: Shape = shape(&["$schema", "version", "runs"], &[], &[("runs", &RUN)]);
 
 impl Shape {
@@ -171,6 +183,15 @@ fn what_cannot_be_read_and_nothing_at_all_are_as_the_schema_has_it() {
     let json = sarif(&at, "check broken.yaml -o sarif");
     assert_eq!(json["runs"][0]["results"][0]["level"], "error");
     assert_eq!(uris(&sarif(&at, "check empty.yaml -o sarif")), Vec::<&str>::new());
+}
+
+#[test]
+fn an_entry_of_the_config_that_suppresses_nothing_is_no_result() {
+    let config = b"[[ignore]]\ncode = \"RF060\"\nreason = \"none is here\"\n";
+    let at = folder("sarif-config", &[("web.yaml", POLICIES.as_bytes()), ("ringfence.toml", config)]);
+    let json = sarif(&at, "check . -o sarif");
+    let told = &json["runs"][0]["invocations"][0]["toolConfigurationNotifications"];
+    assert_eq!((&told[0]["descriptor"]["id"], told[1].is_null()), (&"RF110".into(), true), "{told}");
 }
 
 #[test]
