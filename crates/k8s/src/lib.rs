@@ -13,6 +13,7 @@ pub mod node;
 mod normalize;
 mod priority;
 mod read;
+mod service;
 pub mod source;
 mod store;
 mod world;
@@ -26,5 +27,6 @@ pub use inventory::{
 pub use node::{Entry, Node, Value};
 pub use normalize::normalize;
 pub use read::{Manifest, ReadOptions, Reader, Reading, documents, read};
+pub use service::Leads;
 pub use source::{FileId, Place, SourceFile, Sources, Span};
 pub use yaml::to_yaml;

@@ -39,7 +39,8 @@ pub struct Reading {
     /// The texts that the findings point into.
     pub sources: Sources,
     /// The objects that were read, as they are written, if [`ReadOptions::keep_manifests`] asks for them: for whoever
-    /// needs the place of a word, or wants to tell what is written from what is defaulted.
+    /// needs the place of a word, or wants to tell what is written from what is defaulted. Roles and their bindings are
+    /// among them, though nothing is read from them.
     pub manifests: Vec<Manifest>,
     /// How many objects of other kinds there were, by kind.
     pub passed_over: BTreeMap<String, usize>,

@@ -14,6 +14,23 @@ use crate::source::Span;
 /// What an object is called: kind, namespace, name.
 pub(crate) type Key = (String, String, String);
 
+/// Kinds that decide nothing here, but tell which pods talk to the API server.
+const RIGHTS: [&str; 4] = ["Role", "ClusterRole", "RoleBinding", "ClusterRoleBinding"];
+
+fn as_written(kind: &str, node: &Node, default_namespace: &str) -> Manifest {
+    let metadata = |key: &str| node.get("metadata")?.get(key)?.as_str().filter(|text| !text.is_empty());
+    let namespace = match kind.starts_with("Cluster") {
+        true => "",
+        false => metadata("namespace").unwrap_or(default_namespace),
+    };
+    Manifest {
+        kind: kind.to_owned(),
+        namespace: namespace.to_owned(),
+        name: metadata("name").unwrap_or_default().to_owned(),
+        node: node.clone(),
+    }
+}
+
 /// Where lowered objects go; each name once.
 pub(crate) struct Store<'r> {
     pub(crate) inventory: &'r mut Inventory,
@@ -33,6 +50,11 @@ impl Store<'_> {
         let (kind, meta) = match &lowered {
             Lowered::PassedOver(kind) => {
                 *self.passed_over.entry(kind.clone()).or_default() += 1;
+                if let Some(manifests) = &mut self.manifests
+                    && RIGHTS.contains(&kind.as_str())
+                {
+                    manifests.push(as_written(kind, node, context.default_namespace));
+                }
                 return;
             }
             Lowered::Workload(workload, meta) => (workload.kind.as_str(), meta),

@@ -7,7 +7,7 @@ use std::collections::{BTreeMap, HashSet};
 use std::net::{IpAddr, Ipv4Addr, Ipv6Addr};
 
 use ipnet::IpNet;
-use ringfence_k8s::{ContainerPort, Inventory, TargetPort, Workload, inventory};
+use ringfence_k8s::{ContainerPort, Inventory, Leads, Workload, inventory};
 use ringfence_policy::Protocol;
 
 use crate::note::Note;
@@ -310,8 +310,7 @@ impl Plan {
         let mut allocated = 0;
         for service in &inventory.services {
             let pods = self.selected(service, inventory);
-            let selects = service.selector.as_ref().is_some_and(|s| !s.is_empty());
-            let addresses = if service.headless || !selects || service.kind == "ExternalName" {
+            let addresses = if service.leads() != Leads::ToPods {
                 Vec::new()
             } else if allocated >= ranges::MAX_SERVICES {
                 return Err(PlanError::Services);
@@ -320,9 +319,14 @@ impl Plan {
                 self.families(ranges::service(allocated - 1))
             };
             let mut ports = Vec::new();
+            let named = |id: &PodId| {
+                let workload = self.pod(*id).and_then(|pod| inventory.workloads.get(pod.workload));
+                (*id, workload.map(Workload::named_ports).unwrap_or_default())
+            };
+            let named: Vec<_> = pods.iter().map(named).collect();
             for port in &service.ports {
                 let backends: Vec<_> =
-                    pods.iter().filter_map(|id| Some((*id, self.target(*id, port)?))).collect();
+                    named.iter().filter_map(|(id, named)| Some((*id, port.number_on(named)?))).collect();
                 if backends.is_empty() && !addresses.is_empty() {
                     self.notes.push(Note::NoBackend {
                         service: format!("{}/{}", service.namespace, service.name),
@@ -339,28 +343,11 @@ impl Plan {
     }
 
     fn selected(&self, service: &inventory::Service, inventory: &Inventory) -> Vec<PodId> {
-        let Some(selector) = service.selector.as_ref().filter(|s| !s.is_empty()) else { return Vec::new() };
-        self.pod_ids()
-            .filter(|(_, pod)| pod.namespace == service.namespace)
-            .filter(|(_, pod)| {
-                let labels = inventory.workloads.get(pod.workload).map(|w| &w.labels);
-                labels.is_some_and(|labels| selector.iter().all(|(k, v)| labels.get(k) == Some(v)))
-            })
-            .map(|(id, _)| id)
-            .collect()
-    }
-
-    /// The pod's port behind a Service's; a named one is looked up on this pod, with the Service port's protocol.
-    fn target(&self, pod: PodId, port: &inventory::ServicePort) -> Option<u16> {
-        match &port.target {
-            TargetPort::Number(number) => Some(*number),
-            TargetPort::Name(name) => self
-                .pod(pod)?
-                .ports
-                .iter()
-                .find(|p| p.name.as_ref() == Some(name) && p.protocol == port.protocol)
-                .map(|p| p.port),
-        }
+        let selects = |pod: &Pod| {
+            let workload = inventory.workloads.get(pod.workload);
+            workload.is_some_and(|w| service.selects(&w.namespace, &w.labels))
+        };
+        self.pod_ids().filter(|(_, pod)| selects(pod)).map(|(id, _)| id).collect()
     }
 }
 
@@ -377,7 +364,7 @@ fn unique_name(names: &mut HashSet<(String, String)>, workload: &Workload, index
 #[cfg(test)]
 mod tests {
     use super::*;
-    use ringfence_k8s::ServicePort as K8sServicePort;
+    use ringfence_k8s::{ServicePort as K8sServicePort, TargetPort};
     use ringfence_policy::Labels;
 
     fn workload(kind: &str, name: &str, replicas: u32) -> Workload {

@@ -58,6 +58,7 @@ codes! {
     RF030 "service-port" Warning "a Service's port where the pod's port is meant";
     RF031 "named-port-unknown" Warning "a named port that no selected pod has";
     RF032 "named-port-outside" Warning "a named port toward addresses never matches";
+    RF033 "icmp-wish" Warning "a policy for ICMP alone, which none can be";
 
     RF040 "block-around-pods" Warning "an ipBlock that holds pod addresses";
     RF041 "block-around-services" Warning "an ipBlock that holds a Service's address";

@@ -33,6 +33,7 @@ pub struct Context<'a> {
     pub(crate) pods: Vec<PodView<'a>>,
     by_namespace: BTreeMap<String, Vec<usize>>,
     manifests: HashMap<(&'a str, &'a str, &'a str), &'a Node>,
+    all_manifests: &'a [Manifest],
     peers: RefCell<Matches>,
     /// The Services before each pod.
     fronts: Vec<Vec<usize>>,
@@ -98,6 +99,7 @@ impl<'a> Context<'a> {
             pods,
             by_namespace,
             manifests,
+            all_manifests: &reading.manifests,
             peers: RefCell::default(),
             fronts: Vec::new(),
             by_name: inventory.policies.iter().enumerate().map(|(place, p)| (&p.name, place)).collect(),
@@ -138,6 +140,14 @@ impl<'a> Context<'a> {
         match self.engine.policy(id)? {
             Policy::Network(policy) => self.policies.get(*self.by_name.get(&policy.name)?),
             Policy::Cluster(_) => None,
+        }
+    }
+
+    /// The cluster-wide policy of a number, beside its text.
+    pub(crate) fn cluster_view_of(&self, id: PolicyId) -> Option<&ClusterView<'a>> {
+        match self.engine.policy(id)? {
+            Policy::Cluster(policy) => self.cluster_policies.iter().find(|v| v.policy.name == policy.name),
+            Policy::Network(_) => None,
         }
     }
 
@@ -205,6 +215,11 @@ impl<'a> Context<'a> {
         self.manifests.get(&(kind, namespace, name)).copied()
     }
 
+    /// Every object as it is written, in order.
+    pub(crate) fn all_manifests(&self) -> &'a [Manifest] {
+        self.all_manifests
+    }
+
     /// Whether a namespace is written here, so that its labels are known.
     pub(crate) fn is_declared(&self, namespace: &str) -> bool {
         self.manifest("Namespace", "", namespace).is_some()
@@ -249,10 +264,9 @@ impl<'a> Context<'a> {
 
     /// The pods that a Service selects, if it selects any by itself.
     pub(crate) fn behind(&self, service: &Service) -> Vec<usize> {
-        let Some(selector) = service.selector.as_ref().filter(|s| !s.is_empty()) else { return Vec::new() };
-        let has = |labels: &Labels| selector.iter().all(|(k, v)| labels.get(k) == Some(v));
+        let selected = |p: &PodView<'_>| service.selects(&p.pod.namespace, &p.pod.labels);
         let pods = self.pods_of(&service.namespace).iter().copied();
-        pods.filter(|p| self.pod(*p).is_some_and(|p| has(&p.pod.labels))).collect()
+        pods.filter(|p| self.pod(*p).is_some_and(selected)).collect()
     }
 }
 

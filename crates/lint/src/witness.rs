@@ -59,6 +59,11 @@ pub(crate) fn is_one_namespace(selector: &LabelSelector) -> bool {
     values(selector, NAMESPACE_NAME_LABEL).is_some_and(|values| values.len() == 1)
 }
 
+/// The namespace that a selector asks for by its name.
+pub(crate) fn named_namespace(selector: &LabelSelector) -> Option<String> {
+    labels(selector)?.remove(NAMESPACE_NAME_LABEL)
+}
+
 /// The values that a selector leaves to a label; `None` where it does not list them.
 fn values<'s>(selector: &'s LabelSelector, key: &str) -> Option<BTreeSet<&'s String>> {
     let mut listed = selector.requirements().iter().filter_map(|r| match r {

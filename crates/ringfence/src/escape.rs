@@ -27,6 +27,37 @@ pub(crate) fn markdown(text: &str) -> String {
     escaped
 }
 
+/// The same for prose of ours, in which words between backticks are code and stay so.
+pub(crate) fn markdown_prose(text: &str) -> String {
+    let mut escaped = String::with_capacity(text.len());
+    let mut rest = text;
+    while let Some((prose, code, behind)) = between_backticks(rest) {
+        escaped.push_str(&markdown(prose));
+        escaped.push_str(&markdown_code(code));
+        rest = behind;
+    }
+    escaped.push_str(&markdown(rest));
+    escaped
+}
+
+/// What stands before, in and after the first code.
+fn between_backticks(text: &str) -> Option<(&str, &str, &str)> {
+    let (before, rest) = text.split_once('`')?;
+    let (code, behind) = rest.split_once('`')?;
+    (!code.trim().is_empty()).then_some((before, code, behind))
+}
+
+/// Text as code in Markdown, in a table's cell too.
+pub(crate) fn markdown_code(text: &str) -> String {
+    let text: String = text.chars().map(|c| if c.is_control() { ' ' } else { c }).collect();
+    // A fence that is longer than any in it, and a blank between, which is not shown.
+    let longest = text.split(|c| c != '`').map(str::len).max().unwrap_or_default();
+    let fence = "`".repeat(longest + 1);
+    let blank = if longest > 0 || text.starts_with(' ') && text.ends_with(' ') { " " } else { "" };
+    // A table takes a bar for its own even in code, unless it is escaped.
+    format!("{fence}{blank}{}{blank}{fence}", text.replace('|', "\\|"))
+}
+
 /// The inside of a quoted label of a Mermaid diagram.
 pub(crate) fn mermaid(text: &str) -> String {
     let mut escaped = String::with_capacity(text.len());
@@ -106,6 +137,17 @@ mod tests {
         check(dot, "a\\\"b'c<script>&amp;|`\\\\ #;[x](y)*_");
         check(xml, "a&quot;b&#39;c&lt;script&gt;&amp;|`\\\n#;[x](y)*_");
         assert_eq!(xml("a\u{1b}b\u{FFFE}"), "a b\u{FFFD}");
+    }
+
+    #[test]
+    fn code_stays_code_and_the_rest_is_text() {
+        let check = |text: &str, expect: &str| assert_eq!(markdown_prose(text), expect);
+        check("no label `a|b_c` <b>*", "no label `a\\|b_c` &lt;b&gt;\\*");
+        check("`a_b`, not `c_d`", "`a_b`, not `c_d`");
+        check("one ` alone_", "one \\` alone\\_");
+        check("`` empty_", "\\`\\` empty\\_");
+        assert_eq!(markdown_code("a`b|c\n"), "`` a`b\\|c  ``");
+        assert_eq!(markdown_code("deploy/web.yaml:3"), "`deploy/web.yaml:3`");
     }
 
     #[test]

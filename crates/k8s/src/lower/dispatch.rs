@@ -122,8 +122,11 @@ impl Context<'_> {
                 None => {
                     let span =
                         key_span(entries, key).or(entries.first().and_then(|e| e.key_span)).or(node.span);
-                    let help = names::near_miss(key, entries.iter().map(|e| e.key.as_str()))
-                        .map(|near| format!("did you mean `{key}` where `{near}` is written?"));
+                    let near = names::near_miss(key, entries.iter().map(|e| e.key.as_str()));
+                    let help = match near {
+                        Some(near) => Some(format!("did you mean `{key}` where `{near}` is written?")),
+                        None => span.and_then(|s| self.sources.file(s.file)).and_then(|f| recipe(&f.name)),
+                    };
                     Err(self.error(
                         "not-an-object",
                         span,
@@ -248,6 +251,17 @@ impl Context<'_> {
             self.warn("foreign-policy", span, message, None);
         }
     }
+}
+
+/// What to do with a file that tools make manifests from, by its name.
+fn recipe(file: &str) -> Option<String> {
+    let name = file.rsplit('/').next().unwrap_or(file);
+    let command = match name {
+        "kustomization.yaml" | "kustomization.yml" => "kustomize build",
+        "Chart.yaml" | "values.yaml" => "helm template",
+        _ => return None,
+    };
+    Some(format!("this is what manifests are made from: render it first (`{command}`) and read the result"))
 }
 
 fn group(version: &str) -> &str {

@@ -17,3 +17,4 @@ mod service;
 mod workload;
 
 pub(crate) use dispatch::Lowered;
+pub(crate) use policy::default_types;

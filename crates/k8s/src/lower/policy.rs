@@ -28,6 +28,12 @@ pub(super) struct Direction {
 pub(super) const INGRESS: Direction = Direction { kind: "Ingress", rules: "ingress", peers: "from" };
 pub(super) const EGRESS: Direction = Direction { kind: "Egress", rules: "egress", peers: "to" };
 
+/// Whether Ingress and Egress are in force where `policyTypes` says nothing, as the server fills it in: Ingress always,
+/// Egress where it has a rule.
+pub(crate) fn default_types(has_egress_rule: bool) -> (bool, bool) {
+    (true, has_egress_rule)
+}
+
 impl Context<'_> {
     pub(crate) fn network_policy(&mut self, object: &Node) -> Result<(NetworkPolicy, Meta), Reported> {
         let meta = self.meta(object, "NetworkPolicy", Name::Subdomain);
@@ -48,8 +54,7 @@ impl Context<'_> {
         known_in_spec?;
         let meta = meta?;
         let (subject, ingress, egress) = (subject?, ingress?, egress?);
-        // The server's defaulting: Ingress always, Egress where it has a rule.
-        let (has_ingress, has_egress) = types?.unwrap_or((true, !egress.is_empty()));
+        let (has_ingress, has_egress) = types?.unwrap_or_else(|| default_types(!egress.is_empty()));
         let policy = NetworkPolicy {
             name: PolicyName { namespace: meta.namespace.clone(), name: meta.name.clone() },
             subject,

@@ -6,6 +6,10 @@ use super::context::{Context, Reported, all, field, key_span};
 use super::names;
 use crate::node::{Entry, Node, Value};
 
+/// What to do about a protocol that has no ports.
+const NO_ICMP: &str =
+    "a policy can only name TCP, UDP and SCTP; a rule without `ports` is for every protocol";
+
 impl Context<'_> {
     /// The `ports` of a rule.
     pub(crate) fn ports(&mut self, node: &Node) -> Result<Ports, Reported> {
@@ -52,15 +56,25 @@ impl Context<'_> {
     /// The `protocol` beside a port; TCP where none is written.
     pub(crate) fn protocol(&mut self, entries: &[Entry]) -> Result<Protocol, Reported> {
         let Some(node) = field(entries, "protocol") else { return Ok(Protocol::Tcp) };
+        // Some know protocols by their numbers.
+        if let Value::Int(number) = &node.value {
+            let help = match number {
+                1 | 58 => NO_ICMP.to_owned(),
+                _ => "the protocols are TCP, UDP and SCTP, by their names".to_owned(),
+            };
+            return Err(self.not_known(
+                "invalid-protocol",
+                node.span,
+                format!("`{number}` is no protocol"),
+                Some(help),
+            ));
+        }
         let written = self.string(node, "protocol")?;
         if let Some(protocol) = Protocol::ALL.into_iter().find(|p| p.as_str() == written) {
             return Ok(protocol);
         }
         let help = match written.to_ascii_lowercase().as_str() {
-            "icmp" | "icmpv6" | "any" | "all" | "*" => {
-                "a policy can only name TCP, UDP and SCTP; a rule without `ports` is for every protocol"
-                    .to_owned()
-            }
+            "icmp" | "icmpv4" | "icmpv6" | "any" | "all" | "*" => NO_ICMP.to_owned(),
             _ => match names::near_miss(written, Protocol::ALL.map(Protocol::as_str)) {
                 Some(near) => format!("did you mean {near}?"),
                 None => "the protocols are TCP, UDP and SCTP".to_owned(),

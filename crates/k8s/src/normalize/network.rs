@@ -4,6 +4,7 @@
 //! <https://github.com/kubernetes/api/blob/master/networking/v1/types.go>
 
 use super::fields::{Fields, items, list, present, scalar, strings, text};
+use crate::lower::default_types;
 use crate::node::{Node, Value};
 
 pub(super) fn spec(spec: Option<&Node>) -> Node {
@@ -18,11 +19,12 @@ pub(super) fn spec(spec: Option<&Node>) -> Node {
     fields.into_node()
 }
 
-/// The default: Ingress always, Egress where it has a rule.
+/// The default, written out.
 fn policy_types(spec: &Node) -> Node {
-    let has_egress = present(spec, "egress").is_some_and(|node| !items(node).is_empty());
-    let types = ["Ingress", "Egress"].into_iter().filter(|t| *t == "Ingress" || has_egress);
-    Node::new(Value::Sequence(types.map(string).collect()))
+    let has_egress_rule = present(spec, "egress").is_some_and(|node| !items(node).is_empty());
+    let (ingress, egress) = default_types(has_egress_rule);
+    let types = [(ingress, "Ingress"), (egress, "Egress")].into_iter().filter(|(listed, _)| *listed);
+    Node::new(Value::Sequence(types.map(|(_, kind)| string(kind)).collect()))
 }
 
 fn rule(rule: &Node, peers: &str) -> Node {

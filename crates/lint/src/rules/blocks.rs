@@ -1,7 +1,9 @@
 //! Addresses where selectors are meant: blocks around pods and Services, and everybody.
 
 use std::net::IpAddr;
+use std::sync::LazyLock;
 
+use ipnet::IpNet;
 use ringfence_k8s::{Level, Node, Value};
 use ringfence_policy::{Direction, IpBlock, Peer, Peers};
 
@@ -42,7 +44,7 @@ pub(crate) fn around_pods(context: &Context<'_>) -> Vec<Finding> {
     findings
 }
 
-/// Blocks toward the address of a Service, which no policy ever sees.
+/// Blocks that hold the address of a Service, which no policy ever sees.
 pub(crate) fn around_services(context: &Context<'_>) -> Vec<Finding> {
     let addresses: Vec<(IpAddr, String)> = context
         .inventory
@@ -60,7 +62,7 @@ pub(crate) fn around_services(context: &Context<'_>) -> Vec<Finding> {
     }
     for (view, direction, rule, place, block) in blocks(context) {
         let narrow = if block.cidr().addr().is_ipv4() { 16 } else { 64 };
-        if direction != Direction::Egress || block.cidr().prefix_len() < narrow {
+        if block.cidr().prefix_len() < narrow {
             continue;
         }
         let Some((address, service)) = addresses.iter().find(|(a, _)| block.contains(*a)) else { continue };
@@ -69,8 +71,18 @@ pub(crate) fn around_services(context: &Context<'_>) -> Vec<Finding> {
                 &code::RF041,
                 format!("`ipBlock` {} holds {address}, the address of Service {service}", block.cidr()),
             )
-            .because("a Service's address is translated to a pod's before any policy is asked, so this allows nothing of it")
-            .help("select the pods behind the Service, on their own port")
+            .because(match direction {
+                Direction::Egress => {
+                    "a Service's address is translated to a pod's before any policy is asked, so this allows nothing of it"
+                }
+                Direction::Ingress => {
+                    "nothing ever comes from a Service's address: pods send from their own, so this allows nothing"
+                }
+            })
+            .help(match direction {
+                Direction::Egress => "select the pods behind the Service, on their own port",
+                Direction::Ingress => "select the pods that send",
+            })
             .about(view.object())
             .at(cidr_place(context, view, direction, rule, place)),
         );
@@ -94,6 +106,15 @@ pub(crate) fn everyone(context: &Context<'_>) -> Vec<Finding> {
     let mut findings = Vec::new();
     for (view, direction, rule, place, block) in blocks(context) {
         if !block.is_everyone() {
+            findings.extend(cluster_left_in(context, block).map(|what| {
+                Finding::new(&code::RF042, format!("{} lets the cluster in too: {what}", block.cidr()))
+                    .because(
+                        "pods have addresses like everybody else, and nothing takes them out of this block",
+                    )
+                    .help("if only the outside is meant, take the pods' range out by `except`")
+                    .about(view.object())
+                    .at(cidr_place(context, view, direction, rule, place))
+            }));
             continue;
         }
         let peers = view.rules(direction).get(rule).map(|r| &r.peers);
@@ -123,6 +144,44 @@ pub(crate) fn everyone(context: &Context<'_>) -> Vec<Finding> {
         });
     }
     findings
+}
+
+/// Why a block of everybody but some still holds pods: their range, where it is known; else that no private range at all
+/// is taken out, and pods nearly always have theirs in one.
+fn cluster_left_in(context: &Context<'_>, block: &IpBlock) -> Option<String> {
+    if block.cidr().prefix_len() != 0 {
+        return None;
+    }
+    let is_v4 = block.cidr().addr().is_ipv4();
+    let ranges: Vec<&IpNet> =
+        context.engine.pod_cidrs().iter().filter(|r| r.addr().is_ipv4() == is_v4).collect();
+    if !ranges.is_empty() {
+        let left = ranges.into_iter().find(|range| !block.except().iter().any(|e| e.contains(*range)));
+        return left.map(|range| format!("the pods' range {range} is not taken out"));
+    }
+    let overlaps = |except: &IpNet| PRIVATE.iter().any(|p| p.contains(except) || except.contains(p));
+    (!block.except().iter().any(overlaps)).then(|| "no private range is taken out".to_owned())
+}
+
+/// Ranges in which clusters have their pods.
+static PRIVATE: LazyLock<Vec<IpNet>> = LazyLock::new(|| {
+    let ranges = ["10.0.0.0/8", "172.16.0.0/12", "192.168.0.0/16", "100.64.0.0/10", "fc00::/7"];
+    ranges.iter().filter_map(|r| r.parse().ok()).collect()
+});
+
+/// The first of a rule's blocks that are a whole address family, alone or together.
+pub(crate) fn whole_family(peers: &[Peer]) -> Option<usize> {
+    let whole = |peer: &Peer| matches!(peer, Peer::Block(b) if b.cidr().prefix_len() == 0);
+    if let Some(one) = peers.iter().position(whole) {
+        return Some(one);
+    }
+    let plain = |peer: &Peer| match peer {
+        Peer::Block(block) if block.except().is_empty() => Some(block.cidr()),
+        _ => None,
+    };
+    let together = IpNet::aggregate(&peers.iter().filter_map(plain).collect());
+    let family = together.into_iter().find(|net| net.prefix_len() == 0)?;
+    peers.iter().position(|p| plain(p).is_some_and(|net| family.contains(&net)))
 }
 
 /// Every block of every NetworkPolicy: policy, direction, rule, peer.

@@ -3,11 +3,10 @@
 use std::collections::{BTreeMap, BTreeSet};
 
 use ringfence_k8s::Level;
-use ringfence_policy::model::NAMESPACE_NAME_LABEL;
 use ringfence_policy::{
     Action, Because, Change, ClusterMatch, ClusterPeer, ClusterPolicy, ClusterRule, ClusterTier, Direction,
-    End, Engine, Identity, InForce, LabelSelector, Namespace, PodId, PodsAcross, Policy, PolicyKey, PortRef,
-    PortSet, Ports, Protocol, Traffic,
+    End, Engine, Identity, InForce, Namespace, PodId, PodsAcross, Policy, PolicyKey, PortRef, PortSet, Ports,
+    Protocol, Traffic,
 };
 
 use crate::code;
@@ -164,7 +163,7 @@ fn populated(context: &Context<'_>) -> (Engine, Vec<PodId>, Vec<End>) {
     for (place, across) in kinds.iter().enumerate() {
         let Some(labels) = witness::labels(&across.pods) else { continue };
         let name = format!("ringfence-witness-{place}");
-        let home = match named(&across.namespaces) {
+        let home = match witness::named_namespace(&across.namespaces) {
             Some(named) => named,
             None => {
                 let Some(Namespace { labels, .. }) = witness::namespace(&name, &across.namespaces) else {
@@ -191,10 +190,6 @@ fn populated(context: &Context<'_>) -> (Engine, Vec<PodId>, Vec<End>) {
         }
     }
     (engine, subjects, others)
-}
-
-fn named(selector: &LabelSelector) -> Option<String> {
-    witness::labels(selector)?.remove(NAMESPACE_NAME_LABEL)
 }
 
 /// Accept rules of the Admin tier that let in what a namespace's own policies deny.

@@ -14,6 +14,7 @@ use ringfence_policy::{
 use crate::code;
 use crate::context::{Context, PodView, names};
 use crate::finding::Finding;
+use crate::rules::blocks::whole_family;
 use crate::rules::ports;
 use crate::view::{PolicyView, key_span};
 use crate::witness;
@@ -153,8 +154,7 @@ pub(crate) fn to_everyone(context: &Context<'_>) -> Vec<Finding> {
         let peer = match &rule.peers {
             Peers::Any => None,
             Peers::Of(peers) => {
-                let wide = |p: &Peer| matches!(p, Peer::Block(b) if b.cidr().prefix_len() == 0);
-                let Some(peer) = peers.iter().position(wide) else { continue };
+                let Some(peer) = whole_family(peers) else { continue };
                 Some(peer)
             }
         };
@@ -180,15 +180,14 @@ pub(crate) fn to_everyone(context: &Context<'_>) -> Vec<Finding> {
 
 impl Dns {
     fn find(context: &Context<'_>) -> Dns {
-        let services = SERVICES.iter().filter_map(|(namespace, name)| {
-            context.inventory.services.iter().find(|s| s.namespace == *namespace && s.name == *name)
-        });
+        let services =
+            SERVICES.iter().filter_map(|(namespace, name)| context.inventory.service(namespace, name));
         for service in services {
             let pods: Vec<usize> = context.behind(service);
             let Some(first) = pods.first().and_then(|p| context.pod(*p)) else { continue };
             let port = |protocol| {
                 let port = service.ports.iter().find(|p| p.protocol == protocol && p.port == 53);
-                port.and_then(|p| ports::target(first, protocol, &p.target)).unwrap_or(53)
+                port.and_then(|p| p.number_on(&first.pod.named_ports)).unwrap_or(53)
             };
             return Dns::real(context, &pods, port(Protocol::Udp), port(Protocol::Tcp));
         }

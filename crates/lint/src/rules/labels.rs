@@ -3,6 +3,8 @@
 //! Only where the manifests can tell: a namespace without pods here says nothing about its pods, and a namespace that is
 //! not declared says nothing about its labels. Without a near miss a finding is a note.
 
+mod namespaces;
+
 use std::collections::BTreeSet;
 
 use ringfence_k8s::{Level, Node};
@@ -17,9 +19,6 @@ use crate::view::{PolicyView, asked};
 
 /// Among how many pods a near miss is looked for.
 const MOST: usize = 1000;
-
-/// `metadata.name`, which every namespace carries.
-const NAME: &str = "kubernetes.io/metadata.name";
 
 /// Policies whose own selector matches no pod.
 pub(crate) fn subjects(context: &Context<'_>) -> Vec<Finding> {
@@ -51,7 +50,7 @@ pub(crate) fn peers(context: &Context<'_>) -> Vec<Finding> {
                 let node = view.peer_node(direction, rule, place);
                 if let NamespaceScope::Matching(selector) = namespaces {
                     let selector_node = node.and_then(|n| n.get("namespaceSelector"));
-                    if let Some(found) = namespace(context, view, selector, selector_node) {
+                    if let Some(found) = namespaces::selector(context, view, selector, selector_node) {
                         findings.push(found);
                         continue;
                     }
@@ -110,9 +109,13 @@ fn explain(
         selector.requirements().iter().filter(|r| !labels.iter().any(|l| r.matches(l))).collect();
     let asked_for = |requirement: &Requirement| node.and_then(|n| asked(n, requirement.key()));
     let whole = node.and_then(|n| n.span).or_else(|| view.name_span());
-    let Some(first) = unmet.first() else {
-        let together =
-            selector.requirements().iter().map(|r| format!("`{r}`")).collect::<Vec<_>>().join(" and ");
+    if unmet.is_empty() {
+        // Who leaves some out means whoever is left, and that may be nobody.
+        let wanted: Vec<&Requirement> = selector.requirements().iter().filter(|r| is_wish(r)).collect();
+        if labels.iter().any(|l| wanted.iter().all(|r| r.matches(l))) {
+            return None;
+        }
+        let together = wanted.iter().map(|r| format!("`{r}`")).collect::<Vec<_>>().join(" and ");
         let finding = Finding::new(&code::RF014, format!("no pod of {where_} has {together} at once"))
             .because(format!(
                 "labels of one selector must all be met by one pod; each of these is carried here, but by different pods, \
@@ -126,7 +129,13 @@ fn explain(
             .about(view.object())
             .at(context.place(whole));
         return Some(finding);
-    };
+    }
+    let of_namespace =
+        |r: &&Requirement| namespaces::as_pod_label(context, view, r, asked_for(r).map(|a| a.whole));
+    if let Some(found) = unmet.iter().find_map(of_namespace) {
+        return Some(found);
+    }
+    let first = *unmet.iter().find(|r| is_wish(r))?;
     // Among thousands of pods something is always near.
     let near = if labels.len() > MOST { None } else { slip(first, labels) };
     let message = match &near {
@@ -153,6 +162,11 @@ fn explain(
             .level(Level::Note)
             .help("if its pods are written elsewhere, read them too; otherwise correct the label"),
     })
+}
+
+/// Whether a requirement says whom it wants, and not only whom it does not.
+fn is_wish(requirement: &Requirement) -> bool {
+    matches!(requirement, Requirement::In(..) | Requirement::Exists(_))
 }
 
 /// A label that is carried and was probably meant.
@@ -183,14 +197,16 @@ impl Near {
 const ROLE_KEYS: [&str; 6] = ["app", "k8s-app", "app.kubernetes.io/name", "name", "run", "component"];
 
 fn slip(requirement: &Requirement, labels: &[&Labels]) -> Option<Near> {
-    let (key, value) = match requirement {
-        Requirement::In(key, values) if values.len() == 1 => (key, values.first()?),
-        _ => return None,
-    };
+    let Requirement::In(key, values) = requirement else { return None };
+    let near = values.iter().find_map(|value| slip_of(key, value, labels))?;
+    Some(Near { is_safe: near.is_safe && values.len() == 1, ..near })
+}
+
+fn slip_of(key: &str, value: &String, labels: &[&Labels]) -> Option<Near> {
     let values: BTreeSet<&str> = labels.iter().filter_map(|l| l.get(key)).map(String::as_str).collect();
     if let Some(near) = near::near(value, values.iter().copied()) {
         let is_safe = near::only_slip(value, values.iter().copied()).is_some();
-        return Some(Near { key: key.clone(), value: near.to_owned(), is_safe });
+        return Some(Near { key: key.to_owned(), value: near.to_owned(), is_safe });
     }
     if !values.is_empty() {
         return with_other_key(key, value, labels, &ROLE_KEYS);
@@ -214,119 +230,4 @@ fn with_other_key(key: &str, value: &str, labels: &[&Labels], keys: &[&str]) -> 
     let other = |k: &&&str| **k != key && labels.iter().any(|l| l.get(**k).is_some_and(|v| v == value));
     let found = keys.iter().find(other).filter(|_| keys.contains(&key))?;
     Some(Near { key: (*found).to_owned(), value: value.to_owned(), is_safe: false })
-}
-
-/// A namespace selector that matches no namespace.
-fn namespace(
-    context: &Context<'_>,
-    view: &PolicyView<'_>,
-    selector: &LabelSelector,
-    node: Option<&Node>,
-) -> Option<Finding> {
-    let scope = NamespaceScope::Matching(selector.clone());
-    if context.scope(&scope, view.namespace()).next().is_some() {
-        return None;
-    }
-    let known: Vec<(&str, bool, Labels)> = context
-        .inventory
-        .namespaces
-        .iter()
-        .map(|n| {
-            let name = n.name.as_str();
-            (name, context.is_declared(name), context.engine.namespace_labels(name))
-        })
-        .collect();
-    if known.iter().any(|(_, _, labels)| selector.matches(labels)) {
-        return None;
-    }
-    let unmet = |r: &&Requirement| !known.iter().any(|(_, _, labels)| r.matches(labels));
-    let requirement = selector.requirements().iter().find(unmet)?;
-    let Requirement::In(key, values) = requirement else { return None };
-    let value = values.first().filter(|_| values.len() == 1)?;
-    let at = node.and_then(|n| asked(n, key));
-    let place = at.map(|a| a.whole).or(node.and_then(|n| n.span)).or_else(|| view.name_span());
-    let finding =
-        |code, message: String| Finding::new(code, message).about(view.object()).at(context.place(place));
-    if key != NAME
-        && is_name_key(key)
-        && let Some((_, declared, _)) = known.iter().find(|(name, ..)| name == value)
-    {
-        let (message, level) = match declared {
-            true => (format!("namespace {value} has no label `{key}`"), Level::Warning),
-            false => (format!("nothing here says that namespace {value} has a label `{key}`"), Level::Note),
-        };
-        let edit = at.filter(|_| *declared && selector.requirements().len() == 1).and_then(|a| a.key);
-        return Some(
-            finding(&code::RF013, message)
-                .because(format!(
-                    "a namespace's name is no label of that key; only `{NAME}` is on every namespace, so the peer \
-                     matches nobody"
-                ))
-                .help(format!("write `{NAME}: {value}`"))
-                .level(level)
-                .edits(edit.and_then(|span| replace(context.sources, span, NAME))),
-        );
-    }
-    // What is not declared may carry any label, so a missing one is news only where all are known.
-    let inhabited = |n: &str| !context.pods_of(n).is_empty();
-    let all_declared = known.iter().all(|(_, declared, _)| *declared);
-    let candidates: BTreeSet<&str> =
-        known.iter().filter_map(|(_, _, l)| l.get(key)).map(String::as_str).collect();
-    let near = near::near(value, candidates.iter().copied());
-    let slip_of_key = || {
-        let carried =
-            known.iter().filter(|(_, _, l)| l.values().any(|v| v == value)).flat_map(|(_, _, l)| l.keys());
-        let keys: BTreeSet<&str> = carried.map(String::as_str).collect();
-        near::near(key, keys).map(str::to_owned)
-    };
-    let reason = "a selector that matches no namespace means nothing: the peer lets nobody in or out";
-    if let Some(near) = near {
-        let only =
-            near::only_slip(value, candidates.iter().copied()).filter(|_| selector.requirements().len() == 1);
-        let edit = only.and_then(|word| replace(context.sources, at?.value?, word));
-        // A name that differs by a letter may be another namespace that is not here; it is one that has pods here.
-        let level = if key == NAME && !inhabited(near) { Level::Note } else { Level::Warning };
-        return Some(
-            finding(&code::RF012, format!("no namespace has `{requirement}`; did you mean `{key}={near}`?"))
-                .because(reason)
-                .help(format!("write `{key}: {near}`"))
-                .level(level)
-                .edits(edit),
-        );
-    }
-    if key == NAME || !all_declared {
-        return None;
-    }
-    if let Some(near) = slip_of_key() {
-        return Some(
-            finding(
-                &code::RF012,
-                format!("no namespace has `{requirement}`; did you mean `{near}={value}`?"),
-            )
-            .because(reason)
-            .help(format!("write `{near}: {value}`")),
-        );
-    }
-    Some(
-        finding(&code::RF012, format!("no namespace in these manifests has `{requirement}`"))
-            .because(reason)
-            .level(Level::Note)
-            .help("if the namespace is written elsewhere, read it too; otherwise correct the label"),
-    )
-}
-
-/// Keys that people take for a namespace's name.
-fn is_name_key(key: &str) -> bool {
-    matches!(
-        key,
-        "name"
-            | "namespace"
-            | "ns"
-            | "metadata.name"
-            | "kubernetes.io/name"
-            | "app.kubernetes.io/name"
-            | "kubernetes.io/namespace"
-            | "k8s.io/metadata.name"
-            | "kubernetes.io/metadata-name"
-    )
 }

@@ -1,9 +1,11 @@
 //! The rules, by family. Each is a function over the [`Context`](crate::Context).
 
+mod api;
 pub(crate) mod blocks;
 mod cluster;
 pub(crate) mod dashes;
 pub(crate) mod dns;
+mod icmp;
 mod implicit;
 mod labels;
 mod open;
@@ -31,6 +33,7 @@ pub(crate) const ALL: &[Rule] = &[
     dashes::missing,
     ports::of_service,
     ports::named,
+    icmp::wish,
     blocks::around_pods,
     blocks::around_services,
     blocks::everyone,
@@ -38,7 +41,7 @@ pub(crate) const ALL: &[Rule] = &[
     dns::to_everyone,
     platform::metadata_open,
     platform::metadata_blocked,
-    platform::api_server,
+    api::server,
     open::allow_alls,
     pairs::one_side,
     unseen::host_network,

@@ -1,65 +1,164 @@
 //! One side of a pair: a connection needs its source's egress and its destination's ingress.
 
-use std::collections::BTreeSet;
+use std::collections::{BTreeMap, BTreeSet};
 
-use ringfence_policy::{Direction, End, Peer, PodId, PolicyId, PortRef, Ports, Rule};
+use ringfence_policy::{
+    Direction, End, LabelSelector, NamespaceScope, Peer, Peers, PodId, PolicyId, PortMatch, PortRef, Ports,
+    Requirement, Rule,
+};
 
 use crate::code;
 use crate::context::{Context, PodView, names};
 use crate::finding::Finding;
-use crate::view::{PolicyView, shown};
+use crate::view::PolicyView;
 
-/// Rules that name pods for which the other side denies what they allow, all of it.
+/// Rules that name pods for which the other side denies what they allow, all of it; and ports of rules that it denies.
 pub(crate) fn one_side(context: &Context<'_>) -> Vec<Finding> {
     let mut findings = Vec::new();
     for view in &context.policies {
         for direction in Direction::ALL {
             for (place, peer_place, rule, peer) in view.peers(direction) {
-                let Peer::Pods { pods, .. } = peer else { continue };
-                // A peer that names no pods in particular is no wish for any pair.
-                if pods.is_everything() {
+                let Peer::Pods { namespaces, pods } = peer else { continue };
+                // A peer that names nobody in particular is no wish for any pair.
+                let is_broad = match namespaces {
+                    NamespaceScope::Own => true,
+                    NamespaceScope::Matching(selector) => selector.is_everything(),
+                };
+                if is_broad && pods.is_everything() {
                     continue;
                 }
-                let others = context.matched(view.namespace(), peer);
-                let Some(policies) = blocked(context, view, direction, rule, &others) else { continue };
-                let by = policies.first().and_then(|id| context.view_of(*id));
-                let whose = names(context.views(&others));
-                let (message, reason) = match direction {
-                    Direction::Ingress => (
-                        format!("{whose} may not send what this allows to come in"),
-                        "both sides must allow a connection; the egress of the source is isolated, and no rule allows it",
-                    ),
-                    Direction::Egress => (
-                        format!("{whose} does not let in what this allows to go out"),
-                        "both sides must allow a connection; the ingress of the destination is isolated, and no rule \
-                         allows it",
-                    ),
-                };
-                let other_side = match direction {
-                    Direction::Ingress => "egress",
-                    Direction::Egress => "ingress",
-                };
-                let finding = Finding::new(&code::RF062, message)
-                    .because(reason)
-                    .help(format!("allow it in the {other_side} of the pods with `{}` too", shown(pods)))
-                    .about(view.object())
-                    .at(context.place(view.peer_span(direction, place, peer_place)));
-                findings.push(match by {
-                    Some(by) => finding.related(context.place(by.name_span()), "this policy isolates them"),
-                    None => finding,
-                });
+                let at = view.peer_span(direction, place, peer_place);
+                for (others, by) in denied(context, view, direction, &rule.ports, peer, pods) {
+                    let what = match direction {
+                        Direction::Ingress => "may not send what this allows to come in",
+                        Direction::Egress => "does not let in what this allows to go out",
+                    };
+                    let whose = names(context.views(&others));
+                    findings.push(finding(context, view, direction, &by, &whose, what).at(context.place(at)));
+                }
+            }
+            for (place, rule) in view.rules(direction).iter().enumerate() {
+                findings.extend(dead_ports(context, view, direction, place, rule));
             }
         }
     }
     findings
 }
 
-/// The policies that deny on the other side, if that denies every pair on every port of the rule.
+fn finding(
+    context: &Context<'_>,
+    view: &PolicyView<'_>,
+    direction: Direction,
+    by: &[PolicyId],
+    whose: &str,
+    what: &str,
+) -> Finding {
+    let (reason, other_side) = match direction {
+        Direction::Ingress => (
+            "both sides must allow a connection; the egress of the source is isolated, and no rule allows it",
+            "egress",
+        ),
+        Direction::Egress => (
+            "both sides must allow a connection; the ingress of the destination is isolated, and no rule allows it",
+            "ingress",
+        ),
+    };
+    let finding = Finding::new(&code::RF062, format!("{whose} {what}"))
+        .because(reason)
+        .help(format!("allow it in the {other_side} of {whose} too"))
+        .about(view.object());
+    match by.first().and_then(|id| context.view_of(*id)) {
+        Some(by) => finding.related(context.place(by.name_span()), "this policy isolates them"),
+        None => finding,
+    }
+}
+
+/// The pods of a peer that the other side denies everything, and the policies that do. A peer that lists several values
+/// of a label wishes for each of them: `In [a, b]` is two peers in one.
+fn denied(
+    context: &Context<'_>,
+    view: &PolicyView<'_>,
+    direction: Direction,
+    ports: &Ports,
+    peer: &Peer,
+    pods: &LabelSelector,
+) -> Vec<(Vec<usize>, Vec<PolicyId>)> {
+    let others = context.matched(view.namespace(), peer);
+    if let Some(by) = blocked(context, view, direction, ports, &others) {
+        return vec![(others.to_vec(), by)];
+    }
+    let listed = pods.requirements().iter().find_map(|r| match r {
+        Requirement::In(key, values) if values.len() > 1 => Some(key),
+        _ => None,
+    });
+    let mut by_value: BTreeMap<Option<&String>, Vec<usize>> = BTreeMap::new();
+    for place in others.iter() {
+        let value = listed.and_then(|key| context.pod(*place)?.pod.labels.get(key));
+        by_value.entry(value).or_default().push(*place);
+    }
+    let each = by_value.into_values();
+    each.filter_map(|others| blocked(context, view, direction, ports, &others).map(|by| (others, by)))
+        .collect()
+}
+
+/// Ports of a rule on which its pods listen, and on which the other side lets through nothing to or from any of its peers.
+fn dead_ports(
+    context: &Context<'_>,
+    view: &PolicyView<'_>,
+    direction: Direction,
+    place: usize,
+    rule: &Rule,
+) -> Vec<Finding> {
+    let (Ports::Of(ports), Peers::Of(peers)) = (&rule.ports, &rule.peers) else { return Vec::new() };
+    if ports.len() < 2 || peers.iter().any(|p| matches!(p, Peer::Block(_))) {
+        return Vec::new();
+    }
+    let receivers = context.receivers(view, direction, rule);
+    let listens = |port: &PortMatch| {
+        let declared = context.views(&receivers).flat_map(|p| &p.workload.ports);
+        declared.into_iter().any(|p| {
+            p.protocol == port.protocol
+                && match &port.port {
+                    PortRef::All => false,
+                    PortRef::Range(range) => range.contains(p.port),
+                    PortRef::Named(name) => p.name.as_ref() == Some(name),
+                }
+        })
+    };
+    let matched: Vec<usize> = {
+        let all: BTreeSet<usize> =
+            peers.iter().flat_map(|p| context.matched(view.namespace(), p).to_vec()).collect();
+        all.into_iter().collect()
+    };
+    let dead_by =
+        |port: &PortMatch| blocked(context, view, direction, &Ports::Of(vec![port.clone()]), &matched);
+    let dead: Vec<(usize, Vec<PolicyId>)> =
+        ports.iter().enumerate().filter_map(|(i, port)| Some((i, dead_by(port)?))).collect();
+    // Where all of it is denied the peers have findings of their own.
+    if dead.len() == ports.len() {
+        return Vec::new();
+    }
+    let dead = dead.into_iter().filter_map(|(i, by)| Some((i, ports.get(i)?, by)));
+    dead.filter(|(_, port, _)| listens(port))
+        .map(|(i, port, by)| {
+            let what = match direction {
+                Direction::Ingress => format!("may not send to {port}, which this allows to come in"),
+                Direction::Egress => format!("does not let in {port}, which this allows to go out"),
+            };
+            let at = view.port_node(direction, place, i).and_then(|n| n.span);
+            let at = at.or_else(|| view.rule_span(direction, place));
+            let whose = names(context.views(&matched));
+            finding(context, view, direction, &by, &whose, &what).at(context.place(at))
+        })
+        .collect()
+}
+
+/// The policies that deny on the other side, if that denies every pair on every one of these ports.
 fn blocked(
     context: &Context<'_>,
     view: &PolicyView<'_>,
     direction: Direction,
-    rule: &Rule,
+    ports: &Ports,
     others: &[usize],
 ) -> Option<Vec<PolicyId>> {
     // Pods that no policy can tell apart are asked for once.
@@ -86,7 +185,7 @@ fn blocked(
     let mut policies = None;
     for subject in &subjects {
         for other in others.iter().filter(|o| *o != subject) {
-            match denied_by(context, *subject, *other, rule, direction) {
+            match denied_by(context, *subject, *other, ports, direction) {
                 Some(by) => policies.get_or_insert(by),
                 None => return None,
             };
@@ -95,12 +194,13 @@ fn blocked(
     policies
 }
 
-/// The policies that isolate the other side where it allows nothing of a rule; `None` where it allows some of it.
+/// The policies that isolate the other side where it allows nothing on these ports; `None` where it
+/// allows some of it.
 fn denied_by(
     context: &Context<'_>,
     subject: PodId,
     held: PodId,
-    rule: &Rule,
+    ports: &Ports,
     direction: Direction,
 ) -> Option<Vec<PolicyId>> {
     let engine = context.engine;
@@ -115,7 +215,7 @@ fn denied_by(
         return None;
     }
     let allowed = engine.port_map(set, engine.identity(End::Pod(subject))).allowed();
-    let allows_some = match &rule.ports {
+    let allows_some = match ports {
         Ports::Any => !allowed.is_empty(),
         Ports::Of(ports) => ports.iter().any(|port| {
             let ranges = allowed.ranges(port.protocol);

@@ -2,7 +2,7 @@
 
 use std::collections::BTreeSet;
 
-use ringfence_k8s::{Level, Service, TargetPort};
+use ringfence_k8s::{Leads, Level, Service};
 use ringfence_policy::{Direction, NamespaceScope, Peer, Peers, PortRef, Ports, Protocol, Rule};
 
 use crate::code;
@@ -24,7 +24,7 @@ pub(crate) fn of_service(context: &Context<'_>) -> Vec<Finding> {
                 continue;
             }
             let number = range.first();
-            let Some((service, target)) = translated(context, &receivers, port.protocol, number) else {
+            let Some((service, target, what)) = translated(context, &receivers, port.protocol, number) else {
                 continue;
             };
             let is_allowed = |p: &ringfence_policy::PortMatch| {
@@ -48,7 +48,7 @@ pub(crate) fn of_service(context: &Context<'_>) -> Vec<Finding> {
                 Finding::new(
                     &code::RF030,
                     format!(
-                        "{number} is the port of Service {}/{}; its pods listen on {target}",
+                        "{number} is the {what} of Service {}/{}; its pods listen on {target}",
                         service.namespace, service.name
                     ),
                 )
@@ -62,13 +62,14 @@ pub(crate) fn of_service(context: &Context<'_>) -> Vec<Finding> {
     findings
 }
 
-/// The Service whose port this is, and the port behind it, where none of the pods listens on the port itself.
+/// The Service whose port or node port this is, the port behind it, and which of both it is, where none of the pods
+/// listens on the port itself.
 fn translated<'a>(
     context: &Context<'a>,
     receivers: &[usize],
     protocol: Protocol,
     number: u16,
-) -> Option<(&'a Service, u16)> {
+) -> Option<(&'a Service, u16, &'static str)> {
     let listens =
         |pod: &PodView<'_>| pod.workload.ports.iter().any(|p| p.protocol == protocol && p.port == number);
     if receivers.is_empty() || context.views(receivers).any(listens) {
@@ -79,28 +80,25 @@ fn translated<'a>(
         let pod = context.pod(*place)?;
         for service in context.fronts(*place) {
             for port in service.ports.iter().filter(|p| p.protocol == protocol) {
-                let target = target(pod, port.protocol, &port.target);
-                if target == Some(number) || service.headless && port.port == number {
+                let target = port.number_on(&pod.pod.named_ports);
+                let is_headless = service.leads() == Leads::Headless;
+                if target == Some(number) || is_headless && port.port == number {
                     return None;
                 }
-                if let Some(target) = target.filter(|_| port.port == number) {
-                    found.get_or_insert((service, target));
+                let what = if port.port == number {
+                    "port"
+                } else if port.node_port == Some(number) {
+                    "node port"
+                } else {
+                    continue;
+                };
+                if let Some(target) = target {
+                    found.get_or_insert((service, target, what));
                 }
             }
         }
     }
     found
-}
-
-/// The number of the pod's port that a Service means.
-pub(crate) fn target(pod: &PodView<'_>, protocol: Protocol, target: &TargetPort) -> Option<u16> {
-    match target {
-        TargetPort::Number(number) => Some(*number),
-        TargetPort::Name(name) => {
-            let named = pod.pod.named_ports.iter().find(|n| n.name == *name && n.protocol == protocol);
-            named.map(|n| n.port)
-        }
-    }
 }
 
 /// A port's name that none of the pods has.

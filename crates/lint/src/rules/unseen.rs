@@ -1,14 +1,13 @@
 //! What policies never see: pods on their node's network, and sources behind a load balancer.
 
-use ringfence_k8s::{Level, Service};
-use ringfence_policy::{Direction, NamespaceScope, Peer, Ports, Rule, Traffic};
+use ringfence_k8s::{Leads, Level, Route, Service};
+use ringfence_policy::{Direction, IpBlock, NamespaceScope, Peer, Ports, Rule};
 
 use crate::code;
 use crate::context::{Context, names};
 use crate::finding::Finding;
 use crate::rules::blocks::{blocks, cidr_place};
-use crate::rules::ports::target;
-use crate::view::name_span;
+use crate::view::{PolicyView, name_span};
 
 /// Selectors that match pods on their node's network, which no policy holds and no selector finds.
 pub(crate) fn host_network(context: &Context<'_>) -> Vec<Finding> {
@@ -39,7 +38,13 @@ pub(crate) fn host_network(context: &Context<'_>) -> Vec<Finding> {
         for direction in Direction::ALL {
             for (rule, place, _, peer) in view.peers(direction) {
                 let Peer::Pods { namespaces, pods } = peer else { continue };
-                if pods.is_everything() || !context.matched(view.namespace(), peer).is_empty() {
+                // Everybody of one's own namespace, or of all, is nobody in particular.
+                let is_broad = match namespaces {
+                    NamespaceScope::Own => true,
+                    NamespaceScope::Matching(selector) => selector.is_everything(),
+                };
+                let is_broad = is_broad && pods.is_everything();
+                if is_broad || !context.matched(view.namespace(), peer).is_empty() {
                     continue;
                 }
                 let hosts = on_node(context, view.namespace(), namespaces, pods);
@@ -85,7 +90,10 @@ pub(crate) fn load_balancers(context: &Context<'_>) -> Vec<Finding> {
             continue;
         }
         let Some(what) = view.rules(direction).get(rule) else { continue };
-        let Some(service) = hiding(context, &view.subjects, what) else { continue };
+        let Some(service) = hiding(context, &view.subjects, what) else {
+            findings.extend(behind_proxy(context, view, rule, what, place, block));
+            continue;
+        };
         let nodes: Vec<_> = context.engine.nodes().flat_map(|n| &n.addresses).collect();
         if nodes.iter().any(|a| block.contains(**a)) {
             continue;
@@ -119,15 +127,65 @@ fn hiding<'a>(context: &Context<'a>, subjects: &[usize], rule: &Rule) -> Option<
     subjects.iter().find_map(|place| {
         let pod = context.pod(*place)?;
         context.fronts(*place).find(|service| {
-            matches!(service.kind.as_str(), "LoadBalancer" | "NodePort")
+            service.is_on_nodes()
                 && !service.from_outside.keeps_client
                 && service.ports.iter().any(|port| {
-                    let Some(number) = target(pod, port.protocol, &port.target) else { return false };
-                    rule.ports == Ports::Any
-                        || rule.ports.matches(Traffic::Port(port.protocol, number), &pod.pod.named_ports)
+                    let named = &pod.pod.named_ports;
+                    let Some(traffic) = port.traffic_on(named) else { return false };
+                    rule.ports == Ports::Any || rule.ports.matches(traffic, named)
                 })
         })
     })
+}
+
+/// A block of outside addresses for pods that only an Ingress or a Gateway leads to, whose own pods are all they see.
+fn behind_proxy(
+    context: &Context<'_>,
+    view: &PolicyView<'_>,
+    rule: usize,
+    what: &Rule,
+    place: usize,
+    block: &IpBlock,
+) -> Option<Finding> {
+    let is_outside = !context.engine.pod_cidrs().iter().any(|range| block.cidr().contains(range))
+        && !is_private(block.cidr());
+    let is_reached_otherwise = view.subjects.iter().flat_map(|p| context.fronts(*p)).any(|service| {
+        service.is_on_nodes()
+            || service.leads() == Leads::Headless
+            || !service.from_outside.external_ips.is_empty()
+    });
+    if !is_outside || is_reached_otherwise {
+        return None;
+    }
+    let route = context.inventory.routes.iter().find(|route| {
+        let mut ends = route.backends.iter().filter_map(|backend| context.inventory.behind(backend));
+        ends.any(|(service, port)| {
+            let behind = context.behind(service);
+            context.views(&behind).zip(&behind).any(|(pod, place)| {
+                let named = &pod.pod.named_ports;
+                view.subjects.contains(place)
+                    && port
+                        .traffic_on(named)
+                        .is_some_and(|t| what.ports == Ports::Any || what.ports.matches(t, named))
+            })
+        })
+    })?;
+    let Route { kind, namespace, name, .. } = route;
+    let written = context.manifest(kind, namespace, name);
+    Some(
+        Finding::new(
+            &code::RF064,
+            format!("clients of {kind} {namespace}/{name} do not come from {}", block.cidr()),
+        )
+        .because(
+            "its controller opens the connection to the pods, so that they see the controller's address and never the \
+             client's",
+        )
+        .help("allow the controller's pods, and filter clients where they come in, by the controller or before it")
+        .about(view.object())
+        .at(cidr_place(context, view, Direction::Ingress, rule, place))
+        .related(context.place(written.and_then(name_span)), "the route"),
+    )
 }
 
 fn is_private(net: ipnet::IpNet) -> bool {

@@ -2,7 +2,7 @@
 //!
 //! <https://kubernetes.io/docs/reference/networking/virtual-ips/>
 
-use ringfence_k8s::{Inventory, Service, ServicePort, TargetPort};
+use ringfence_k8s::{Inventory, Leads, Service, ServicePort, TargetPort};
 use ringfence_policy::{Engine, PodId, Protocol, Traffic};
 
 use crate::complaint::Complaint;
@@ -31,11 +31,8 @@ impl Target<'_> {
 
 /// The pods that a Service selects.
 pub(crate) fn pods(engine: &Engine, service: &Service) -> Vec<PodId> {
-    let Some(selector) = service.selector.as_ref().filter(|s| !s.is_empty()) else { return Vec::new() };
-    let selects = |pod: &ringfence_policy::Pod| {
-        pod.namespace == service.namespace && selector.iter().all(|(k, v)| pod.labels.get(k) == Some(v))
-    };
-    engine.pods().filter(|(_, pod)| selects(pod)).map(|(id, _)| id).collect()
+    let selected = engine.pods().filter(|(_, pod)| service.selects(&pod.namespace, &pod.labels));
+    selected.map(|(id, _)| id).collect()
 }
 
 /// Where a port of a Service leads; without a port, each of its ports.
@@ -49,11 +46,12 @@ pub(crate) fn targets<'i>(
     if behind.is_empty() {
         return Err(no_pods(service, &called));
     }
+    let headless = service.leads() == Leads::Headless;
     let direct = |direct| Ok(vec![Target { port: None, pods: behind.clone(), direct }]);
     let wanted: Vec<&ServicePort> = match port {
-        None if service.headless => return direct(None),
-        Some(Port::Icmp) if service.headless => return direct(Some(Traffic::Other)),
-        Some(Port::Number(number, protocol)) if service.headless => {
+        None if headless => return direct(None),
+        Some(Port::Icmp) if headless => return direct(Some(Traffic::Other)),
+        Some(Port::Number(number, protocol)) if headless => {
             return direct(Some(Traffic::Port(protocol.unwrap_or(Protocol::Tcp), *number)));
         }
         Some(Port::Icmp) => {
@@ -106,7 +104,7 @@ pub(crate) fn port_mistaken(
     let mut ports = inventory
         .services
         .iter()
-        .filter(|s| !s.headless)
+        .filter(|s| s.leads() == Leads::ToPods)
         .filter(|s| pods(engine, s).iter().any(|p| asked.contains(p)))
         .flat_map(|s| s.ports.iter().filter(|p| p.protocol == protocol).map(move |p| (s, p)));
     let pod = *asked.first()?;
@@ -139,26 +137,22 @@ fn port_text(port: &ServicePort) -> String {
 
 /// What a pod receives of a Service's port; `None` where it has no port of the target's name.
 pub(crate) fn pod_port(engine: &Engine, port: &ServicePort, pod: PodId) -> Option<Traffic> {
-    let number = match &port.target {
-        TargetPort::Number(number) => *number,
-        TargetPort::Name(name) => {
-            let named = &engine.pod(pod)?.named_ports;
-            named.iter().find(|n| n.name == *name && n.protocol == port.protocol)?.port
-        }
-    };
-    Some(Traffic::Port(port.protocol, number))
+    port.traffic_on(&engine.pod(pod)?.named_ports)
 }
 
 fn no_pods(service: &Service, called: &str) -> Complaint {
-    if service.kind == "ExternalName" {
-        return Complaint::new(format!("{called} is another name for something outside (ExternalName)"))
-            .help("give the address that it stands for, or external");
-    }
-    match service.selector.as_ref().filter(|s| !s.is_empty()) {
-        None => Complaint::new(format!("{called} has no selector: the manifests do not say where it leads"))
-            .help("give the address of its endpoint, or external"),
-        Some(selector) => {
-            let labels: Vec<String> = selector.iter().map(|(k, v)| format!("{k}={v}")).collect();
+    match service.leads() {
+        Leads::ExternalName => {
+            Complaint::new(format!("{called} is another name for something outside (ExternalName)"))
+                .help("give the address that it stands for, or external")
+        }
+        Leads::Elsewhere => {
+            Complaint::new(format!("{called} has no selector: the manifests do not say where it leads"))
+                .help("give the address of its endpoint, or external")
+        }
+        Leads::ToPods | Leads::Headless => {
+            let selector = service.selector_in_force().into_iter().flatten();
+            let labels: Vec<String> = selector.map(|(k, v)| format!("{k}={v}")).collect();
             Complaint::new(format!("{called} leads nowhere: no pod has the labels {}", labels.join(",")))
                 .help("compare the Service's selector with the labels of the pod template")
         }

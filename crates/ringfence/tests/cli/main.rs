@@ -21,6 +21,7 @@ mod map;
 mod map_formats;
 mod map_select;
 mod normalize;
+mod sarif;
 mod verify;
 
 use std::io::Write;

@@ -1,7 +1,7 @@
 //! The ways from outside into the cluster that manifests tell of, with the ports of the pods at their ends.
 
 use ipnet::IpNet;
-use ringfence_k8s::{Backend, BackendPort, Inventory, Route, Service, ServicePort};
+use ringfence_k8s::{Backend, Inventory, Leads, Route, Service, ServicePort};
 use ringfence_policy::{Engine, PodId, Traffic};
 
 use super::controllers::controllers;
@@ -76,7 +76,7 @@ enum Kind {
 /// The ways through a port of a Service. A load balancer comes with a port on every node, which passes it by.
 fn doors(service: &Service, port: &ServicePort) -> Vec<Kind> {
     // kube-proxy serves neither.
-    if service.headless || service.kind == "ExternalName" {
+    if service.headless || service.leads() == Leads::ExternalName {
         return Vec::new();
     }
     let mut doors = Vec::new();
@@ -156,13 +156,7 @@ fn behind(engine: &Engine, of: &Service, port: &ServicePort) -> Option<(Vec<(Pod
 }
 
 fn by_route(engine: &Engine, inventory: &Inventory, route: &Route, backend: &Backend) -> Option<Way> {
-    let of =
-        inventory.services.iter().find(|s| s.namespace == backend.namespace && s.name == backend.service)?;
-    let port = match &backend.port {
-        Some(BackendPort::Number(number)) => of.ports.iter().find(|p| p.port == *number),
-        Some(BackendPort::Name(name)) => of.ports.iter().find(|p| p.name.as_ref() == Some(name)),
-        None => of.ports.first(),
-    }?;
+    let (of, port) = inventory.behind(backend)?;
     let (pods, to) = behind(engine, of, port)?;
     let object = format!("{} {}/{}", route.kind, route.namespace, route.name);
     let service = format!("Service {}/{}", of.namespace, of.name);
