@@ -9,6 +9,7 @@
 //! `policy.networking.k8s.io/v1alpha2` ClusterNetworkPolicy.
 
 pub mod addresses;
+pub mod apart;
 mod canvas;
 pub mod change;
 pub mod cluster;
@@ -29,6 +30,7 @@ mod update;
 pub mod verdict;
 
 pub use addresses::{AddressRange, AddressSpace, ClassId};
+pub use apart::{possible_labels, unlike};
 pub use change::{Change, Delta};
 pub use cluster::{
     Action, ClusterMatch, ClusterPeer, ClusterPolicy, ClusterPolicyKind, ClusterPolicyName, ClusterRule,
