@@ -108,7 +108,7 @@ pub fn possible_labels(
         let choices = choices(key, &requirements);
         let mut seen = HashSet::new();
         let mut next = Vec::new();
-        for (_, choice) in &choices {
+        for choice in &choices {
             for (open, labels) in &states {
                 let mut left = open.clone();
                 for (place, requirement) in &requirements {
@@ -131,9 +131,9 @@ pub fn possible_labels(
     Some(states.into_iter().map(|(_, labels)| labels).collect())
 }
 
-/// What an object can have of one key, as far as these requirements can tell, each with which of them it meets: nothing,
-/// a value that some of them names, or another.
-fn choices(key: &str, requirements: &[(usize, &Requirement)]) -> Vec<(Vec<bool>, Labels)> {
+/// What an object can have of one key, as far as these requirements can tell: nothing, a value that some of them names, or
+/// another.
+fn choices(key: &str, requirements: &[(usize, &Requirement)]) -> Vec<Labels> {
     let mut values: BTreeSet<&str> = BTreeSet::new();
     for (_, requirement) in requirements {
         match requirement {
@@ -146,14 +146,11 @@ fn choices(key: &str, requirements: &[(usize, &Requirement)]) -> Vec<(Vec<bool>,
     let with = |value: &str| Labels::from([(key.to_owned(), value.to_owned())]);
     let other = unlike("other", |name| values.contains(name));
     let all = [Labels::new()].into_iter().chain(values.iter().map(|v| with(v))).chain([with(&other)]);
-    let mut choices: Vec<(Vec<bool>, Labels)> = Vec::new();
-    for labels in all {
-        let met: Vec<bool> = requirements.iter().map(|(_, r)| r.matches(&labels)).collect();
-        if !choices.iter().any(|(before, _)| *before == met) {
-            choices.push((met, labels));
-        }
-    }
-    choices
+    let mut seen = HashSet::new();
+    let is_new = |labels: &Labels| {
+        seen.insert(requirements.iter().map(|(_, r)| r.matches(labels)).collect::<Vec<bool>>())
+    };
+    all.filter(is_new).collect()
 }
 
 /// A name that is not taken: the one given, or with a number.
@@ -221,7 +218,10 @@ mod tests {
         let selectors = [
             selector(&[Requirement::In("a".into(), values(&["x"])), Requirement::Exists("b".into())]),
             selector(&[Requirement::NotIn("b".into(), values(&["x", "y"]))]),
-            selector(&[Requirement::DoesNotExist("c".into()), Requirement::NotIn("a".into(), values(&["y"]))]),
+            selector(&[
+                Requirement::DoesNotExist("c".into()),
+                Requirement::NotIn("a".into(), values(&["y"])),
+            ]),
             selector(&[Requirement::In("c".into(), values(&["x", "z"]))]),
         ];
         let found = possible_labels(&Labels::new(), &selectors.iter().collect(), 1000).unwrap();
@@ -229,7 +229,8 @@ mod tests {
         let known: HashSet<Vec<bool>> = found.iter().map(met).collect();
         assert_eq!(known.len(), found.len(), "each once");
         for number in 0..64usize {
-            let picked = keys.iter().enumerate().map(|(i, key)| (*key, choices[number / 4usize.pow(i as u32) % 4]));
+            let picked =
+                keys.iter().enumerate().map(|(i, key)| (*key, choices[number / 4usize.pow(i as u32) % 4]));
             let object: Vec<(&str, &str)> = picked.filter(|(_, value)| !value.is_empty()).collect();
             assert!(known.contains(&met(&labels(&object))), "{object:?}");
         }

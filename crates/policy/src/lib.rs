@@ -42,9 +42,10 @@ pub use engine::Engine;
 pub use matchers::{DistinctPeer, PeerId};
 pub use misses::{Difference, NearMiss};
 pub use model::{
-    IpBlock, Label, LabelSelector, Labels, NamedPort, Namespace, NamespaceScope, NetworkPolicy, Node, Peer,
-    Peers, Pod, PodId, Policy, PolicyId, PolicyKey, PolicyName, PortMatch, PortRange, PortRef, Ports,
-    Protocol, Requirement, ResolvedName, Rule, RuleRef, Source, Traffic, Workload, World,
+    IpBlock, Label, LabelSelector, Labels, NAMESPACE_NAME_LABEL, NamedPort, Namespace, NamespaceScope,
+    NetworkPolicy, Node, Peer, Peers, Pod, PodId, Policy, PolicyId, PolicyKey, PolicyName, PortMatch,
+    PortRange, PortRef, Ports, Protocol, Requirement, ResolvedName, Rule, RuleRef, Source, Traffic, Workload,
+    World,
 };
 pub use policies::SetId;
 pub use portmap::{Decision, PortMap, Span};

@@ -1,19 +1,18 @@
-//! For code scanning: SARIF 2.1.0.
-//!
-//! <https://docs.oasis-open.org/sarif/sarif/v2.1.0/sarif-v2.1.0.html>
+//! Findings for code scanning, with what mends them and what was accepted.
 
 use std::collections::BTreeMap;
 
-use ringfence_k8s::{Level, Place, Span};
+use ringfence_k8s::Span;
 use ringfence_lint::{Code, Edit, Finding};
 use serde_json::{Value, json};
 
 use super::Report;
+use crate::sarif::{document, level, location, region, rule, uri};
 
 pub(super) fn render(report: &Report<'_>) -> String {
     let all = || report.findings.iter().chain(report.accepted.iter().map(|(f, _)| f));
     let used: BTreeMap<&str, &Code> = all().map(|f| (f.code.id, f.code)).collect();
-    let rules: Vec<Value> = used.values().map(|code| rule(code)).collect();
+    let rules: Vec<Value> = used.values().map(|c| rule(c.id, c.name, c.title, c.page, c.level)).collect();
     let index = |f: &Finding| used.keys().position(|id| *id == f.code.id);
     let mut results: Vec<Value> = report.findings.iter().map(|f| result(f, index(f), report)).collect();
     for (finding, reason) in report.accepted {
@@ -22,33 +21,7 @@ pub(super) fn render(report: &Report<'_>) -> String {
         value.as_object_mut().map(|o| o.insert("suppressions".to_owned(), suppression));
         results.push(value);
     }
-    let value = json!({
-        "$schema": "https://json.schemastore.org/sarif-2.1.0.json",
-        "version": "2.1.0",
-        "runs": [{
-            "tool": {"driver": {
-                "name": "ringfence",
-                "semanticVersion": env!("CARGO_PKG_VERSION"),
-                "informationUri": env!("CARGO_PKG_REPOSITORY"),
-                "rules": rules,
-            }},
-            "columnKind": "unicodeCodePoints",
-            "results": results,
-        }],
-    });
-    let mut text = serde_json::to_string_pretty(&value).unwrap_or_default();
-    text.push('\n');
-    text
-}
-
-fn rule(code: &Code) -> Value {
-    json!({
-        "id": code.id,
-        "name": code.name,
-        "shortDescription": {"text": code.title},
-        "help": {"text": code.page, "markdown": code.page},
-        "defaultConfiguration": {"level": level(code.level)},
-    })
+    document(rules, results)
 }
 
 fn result(finding: &Finding, index: Option<usize>, report: &Report<'_>) -> Value {
@@ -82,19 +55,6 @@ fn result(finding: &Finding, index: Option<usize>, report: &Report<'_>) -> Value
     value
 }
 
-fn location(place: &Place) -> Value {
-    json!({"artifactLocation": {"uri": uri(&place.file)}, "region": region(place)})
-}
-
-fn region(place: &Place) -> Value {
-    json!({
-        "startLine": place.line,
-        "startColumn": place.column,
-        "endLine": place.end_line,
-        "endColumn": place.end_column,
-    })
-}
-
 fn change(edit: &Edit, report: &Report<'_>) -> Option<Value> {
     let at = |byte: usize| u32::try_from(byte).unwrap_or(u32::MAX);
     let place = report.sources.place(Span { file: edit.file, start: at(edit.start), end: at(edit.end) })?;
@@ -102,26 +62,4 @@ fn change(edit: &Edit, report: &Report<'_>) -> Option<Value> {
         "artifactLocation": {"uri": uri(&place.file)},
         "replacements": [{"deletedRegion": region(&place), "insertedContent": {"text": edit.text}}],
     }))
-}
-
-fn level(level: Level) -> &'static str {
-    match level {
-        Level::Error => "error",
-        Level::Warning => "warning",
-        Level::Note => "note",
-    }
-}
-
-/// A path as a URI reference.
-fn uri(path: &str) -> String {
-    let path = path.strip_prefix("./").unwrap_or(path);
-    let mut uri = String::new();
-    for byte in path.bytes() {
-        if byte.is_ascii_alphanumeric() || b"-._~/".contains(&byte) {
-            uri.push(char::from(byte));
-        } else {
-            uri.push_str(&format!("%{byte:02X}"));
-        }
-    }
-    uri
 }
