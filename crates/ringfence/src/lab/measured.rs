@@ -19,6 +19,10 @@ const MOST: usize = 5;
 /// Said of an assertion about pods that could be created.
 const NOT_THERE: &str = "pods that could be created are not in the lab";
 
+/// Said once, where not all ports were asked.
+const SAMPLED: &str =
+    "ports sampled: of a range of more than 16 its ends, what something listens on, and the bounds of rules";
+
 /// A line for each assertion, and what was not as asserted.
 pub(super) fn text(
     lab: &Lab,
@@ -38,17 +42,15 @@ pub(super) fn text(
             let _ = writeln!(text, "{}: {name} ({source})\n  {why}", palette.accent("not measurable"));
             continue;
         }
-        let (count, connections) = (one.wanted.len(), several(one.wanted.len(), "connection"));
+        let count = one.wanted.len();
+        let sampled = if one.sampled { ", ports sampled" } else { "" };
         if wrong.is_empty() {
             hold += 1;
-            let _ = writeln!(text, "{}: {name} ({connections})", palette.allowed("holds"));
+            let connections = several(count, "connection");
+            let _ = writeln!(text, "{}: {name} ({connections}{sampled})", palette.allowed("holds"));
         } else {
-            let wrong = wrong.len();
-            let _ = writeln!(
-                text,
-                "{}: {name} ({source}; {wrong} of {count} connections)",
-                palette.denied("violated")
-            );
+            let of = format!("{} of {}", wrong.len(), several(count, "connection"));
+            let _ = writeln!(text, "{}: {name} ({source}; {of}{sampled})", palette.denied("violated"));
         }
         for wanted in wrong.iter().take(MOST) {
             let _ = writeln!(text, "  {}", connection(lab, probes, round, wanted));
@@ -59,12 +61,9 @@ pub(super) fn text(
         if one.assertion.is_of_new_pods() {
             let _ = writeln!(text, "  of the pods that are here; {NOT_THERE}");
         }
-        if one.sampled {
-            let _ = writeln!(
-                text,
-                "  of large ranges of ports: the ends, what something listens on, and the bounds of rules"
-            );
-        }
+    }
+    if measured.iter().any(|one| one.sampled) {
+        let _ = writeln!(text, "\n{SAMPLED}");
     }
     let _ = write!(text, "\n{hold} of {} assertions hold", measured.len());
     if not_measured > 0 {

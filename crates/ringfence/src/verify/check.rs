@@ -101,7 +101,8 @@ fn judged(assertion: &Assertion, worlds: impl IntoIterator<Item = Shown>, allow_
         all.violation = all.violation.or(shown.violation);
     }
     let empty = |message: String| Some(Violation { message, example: None });
-    let violation = if !allow_empty && !(all.sources && all.targets) {
+    let is_empty = !all.sources || !all.targets;
+    let violation = if is_empty && !allow_empty {
         let which = if all.sources { "to" } else { "from" };
         empty(format!("`{which}` selects nothing in the input"))
     } else if all.violation.is_none() && !all.asked && !allow_empty {

@@ -66,9 +66,9 @@ fn no_pod_that_could_be_created_breaks_what_holds() {
                         holds += 1;
                         for _ in 0..12 {
                             let mut larger = world.clone();
-                            let new = random::new_pods(&mut larger, mapped.engine(), &mut random);
+                            let (new, names) = random::new_pods(&mut larger, mapped.engine(), &mut random);
                             let mut truth = Truth::new(&larger, outcome.assertion, &mut random);
-                            truth.new_pods = new;
+                            (truth.new_pods, truth.new_namespaces) = (new, names);
                             tried += 1;
                             assert_eq!(truth.first_wrong(), None, "{:#?} {}", larger.pods, at());
                         }

@@ -113,7 +113,9 @@ fn pods_that_could_be_created() {
     check(
         "verify-new-1",
         "deny: {from: {anyPod: {namespace: shop}}, to: {workload: api}}",
-        Some("a new pod in namespace shop with app=web may connect to shop/deployment/api on TCP 9000"),
+        Some(
+            "a new pod in namespace shop with app=prometheus may connect to shop/deployment/api on TCP 9100",
+        ),
     );
     check(
         "verify-new-2",
@@ -122,8 +124,13 @@ fn pods_that_could_be_created() {
     );
     check(
         "verify-new-3",
-        "only: {from: {anyPod: {namespace: shop, labels: {app: web}}}, to: {workload: api}, ports: [9000]}",
+        "only: {from: {anyPod: {namespace: shop, labels: {app: apii}}}, to: {workload: db}, ports: [5432]}",
         None,
+    );
+    check(
+        "verify-new-3b",
+        "only: {from: {anyPod: {namespace: shop, labels: {app: apii, x: y}}}, to: {workload: db}, ports: [5432]}",
+        Some("a new pod in namespace shop with app=apii may connect to shop/statefulset/db on TCP 5432"),
     );
     // What a port is called is the pod's to say.
     check(
@@ -179,7 +186,10 @@ fn zones_are_by_a_label_of_the_pod_or_its_namespace() {
     check("verify-zone-1", "zoneLabel: team", "deny: {from: {zone: sre}, to: {workload: db}}", 0);
     check("verify-zone-2", "zoneLabel: app", "deny: {from: {zone: web}, to: {zone: db}}", 0);
     check("verify-zone-3", "zoneLabel: app", "deny: {from: {zone: web}, to: {zone: api}}", 1);
-    check("verify-zone-4", "zoneLabel: team", "deny: {from: {anyPod: {zone: sre}}, to: {workload: db}}", 0);
+    check("verify-zone-4", "zoneLabel: team", "deny: {from: {anyPod: {zone: sre}}, to: {workload: db}}", 1);
+    // A pod of another namespace can take the label itself.
+    let assertion = "deny: {from: {anyPod: {namespace: monitoring, zone: sre}}, to: {workload: db}}";
+    check("verify-zone-7", "zoneLabel: team", assertion, 0);
     check("verify-zone-5", "", "deny: {from: {zone: web}, to: {zone: db}}", 2);
     check("verify-zone-6", "zoneLabel: app", "deny: {from: {zone: wep}, to: {zone: db}}", 2);
 }

@@ -7,8 +7,8 @@ use ipnet::IpNet;
 use ringfence_oracle::questions::{interesting_addresses, traffic};
 use ringfence_oracle::random::Random;
 use ringfence_policy::{
-    Direction, Engine, Labels, NamedPort, Pod, PodId, PortRange, PortSet, Protocol, Requirement, Traffic,
-    Workload, World,
+    Direction, Engine, Labels, NAMESPACE_NAME_LABEL, NamedPort, Namespace, Pod, PodId, PortRange, PortSet,
+    Protocol, Requirement, Traffic, Workload, World,
 };
 
 use crate::verify::read::{Assertion, Kind};
@@ -107,14 +107,16 @@ fn zone(world: &World, random: &mut Random) -> Option<Zone> {
 }
 
 /// Adds a pod or two that could be created: with labels that policies ask for and others, at addresses that pods may have,
-/// with port names that rules use. Their numbers.
-pub(super) fn new_pods(world: &mut World, engine: &Engine, random: &mut Random) -> Vec<PodId> {
+/// with port names that rules use, now and then in a namespace that is not there yet. Their numbers, and that namespace.
+pub(super) fn new_pods(world: &mut World, engine: &Engine, random: &mut Random) -> (Vec<PodId>, Vec<String>) {
     let mut words: BTreeMap<String, BTreeSet<String>> = BTreeMap::new();
     for (key, value) in world.pods.iter().flat_map(|p| &p.labels) {
         words.entry(key.clone()).or_default().insert(value.clone());
     }
     let peers = Direction::ALL.into_iter().flat_map(|d| engine.subjects(d).chain(engine.peers(d)));
-    let namespaces: Vec<String> = engine.namespaces().into_iter().map(str::to_owned).collect();
+    let mut namespaces: Vec<String> = engine.namespaces().into_iter().map(str::to_owned).collect();
+    let new: Vec<String> =
+        random.chance(40).then(|| new_namespace(world, engine, random)).into_iter().collect();
     for peer in peers {
         for name in &namespaces {
             let asked = peer.asks_in(name, &engine.namespace_labels(name));
@@ -126,6 +128,9 @@ pub(super) fn new_pods(world: &mut World, engine: &Engine, random: &mut Random) 
                 }
             }
         }
+    }
+    if !new.is_empty() {
+        namespaces.clone_from(&new);
     }
     let names: Vec<(String, Protocol)> =
         engine.port_names().into_keys().map(|(name, protocol)| (name.to_owned(), protocol)).collect();
@@ -166,7 +171,29 @@ pub(super) fn new_pods(world: &mut World, engine: &Engine, random: &mut Random) 
         world.pods.push(pod);
         added.push(id);
     }
-    added
+    (added, new)
+}
+
+/// A namespace that could be created, by a name that some policy mentions or another.
+fn new_namespace(world: &mut World, engine: &Engine, random: &mut Random) -> String {
+    let (mut labels, mut names) = (Labels::new(), vec!["fresh".to_owned()]);
+    let peers = Direction::ALL.into_iter().flat_map(|d| engine.subjects(d).chain(engine.peers(d)));
+    let asked = peers.filter_map(|peer| peer.asks_of_namespaces());
+    for requirement in asked.flat_map(|selector| selector.requirements()) {
+        let (key, mut values) = (requirement.key(), vec!["whatever".to_owned()]);
+        if let Requirement::In(_, named) | Requirement::NotIn(_, named) = requirement {
+            values.extend(named.iter().cloned());
+        }
+        match key {
+            NAMESPACE_NAME_LABEL => names.extend(values),
+            _ if random.chance(60) => drop(labels.insert(key.to_owned(), random.pick(&values).clone())),
+            _ => {}
+        }
+    }
+    names.retain(|name| !engine.namespaces().contains(name.as_str()));
+    let name = random.pick(&names).clone();
+    world.namespaces.push(Namespace { name: name.clone(), labels });
+    name
 }
 
 /// Where a pod could be: in the ranges of pods; where none is known, beside a pod, as far as policies can tell.

@@ -95,7 +95,8 @@ impl<'w> Truth<'w> {
             }
             _ => true,
         };
-        if !is_source && !(*kind == Kind::Only && is_else) {
+        let is_kept_out = *kind == Kind::Only && is_else;
+        if !is_source && !is_kept_out {
             return false;
         }
         let end = |who| match who {
