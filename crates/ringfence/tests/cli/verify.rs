@@ -129,7 +129,7 @@ fn pods_that_could_be_created() {
     );
     check(
         "verify-new-3b",
-        "only: {from: {anyPod: {namespace: shop, labels: {app: apii, x: y}}}, to: {workload: db}, ports: [5432]}",
+        "only: {from: {anyPod: {namespace: shop, labels: {app: apii, x: z}}}, to: {workload: db}, ports: [5432]}",
         Some("a new pod in namespace shop with app=apii may connect to shop/statefulset/db on TCP 5432"),
     );
     // What a port is called is the pod's to say.
