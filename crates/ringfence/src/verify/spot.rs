@@ -102,8 +102,10 @@ impl NewPod {
         for address in addresses {
             text.push_str(&format!(" at {address}"));
         }
-        for NamedPort { name, protocol, port } in named_ports {
-            text.push_str(&format!(" that names {protocol} {port} `{name}`"));
+        // They are all names of the port that receives.
+        if let Some(NamedPort { protocol, port, .. }) = named_ports.first() {
+            let names: Vec<String> = named_ports.iter().map(|p| format!("`{}`", p.name)).collect();
+            text.push_str(&format!(" that names {protocol} {port} {}", names.join(" and ")));
         }
         text
     }

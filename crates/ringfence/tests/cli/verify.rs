@@ -137,7 +137,7 @@ fn pods_that_could_be_created() {
         "verify-new-4",
         "deny: {from: {address: 192.0.2.7}, to: {anyPod: {namespace: shop, labels: {app: web}}}, ports: [22]}",
         Some(
-            "192.0.2.7 may connect to a new pod in namespace shop with app=web that names TCP 22 `http` on TCP 22",
+            "192.0.2.7 may connect to a new pod in namespace shop with app=web that names TCP 22 `http` and `metrics` on TCP 22",
         ),
     );
     check(

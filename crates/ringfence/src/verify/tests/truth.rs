@@ -12,8 +12,8 @@ use crate::verify::read::{Assertion, Kind};
 use crate::verify::selector::Selector;
 
 /// How many addresses and ports are tried of one world.
-const ADDRESSES: usize = 10;
-const PORTS: usize = 16;
+const ADDRESSES: usize = 6;
+const PORTS: usize = 10;
 
 /// One end.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
