@@ -137,7 +137,8 @@ fn pods_that_could_be_created() {
         "verify-new-4",
         "deny: {from: {address: 192.0.2.7}, to: {anyPod: {namespace: shop, labels: {app: web}}}, ports: [22]}",
         Some(
-            "192.0.2.7 may connect to a new pod in namespace shop with app=web that names TCP 22 `http` and `metrics` on TCP 22",
+            "192.0.2.7 may connect to a new pod in namespace shop with app=web that names TCP 22 `http` and `metrics` \
+             on TCP 22",
         ),
     );
     check(
@@ -147,7 +148,13 @@ fn pods_that_could_be_created() {
     );
     // Namespaces, those that could be created too.
     check("verify-new-6", "deny: {from: {anyPod: {namespaceLabels: {team: sre}}}, to: {workload: db}}", None);
-    check("verify-new-7", "deny: {from: {anyPod: {newNamespaces: true}}, to: {workload: db}}", None);
+    check(
+        "verify-new-7",
+        "deny: {from: {anyPod: {newNamespaces: true}}, to: {workload: db}}",
+        Some("a new pod in namespace shop with app=apii may connect to shop/statefulset/db on TCP 5432"),
+    );
+    let elsewhere = "{anyPod: {namespaceLabels: {team: x}, newNamespaces: true}}";
+    check("verify-new-7b", &format!("deny: {{from: {elsewhere}, to: {{workload: db}}}}"), None);
     check(
         "verify-new-8",
         "deny: {from: {anyPod: {namespaceLabels: {team: x}, newNamespaces: true}}, to: {workload: prometheus}}",
@@ -156,6 +163,42 @@ fn pods_that_could_be_created() {
              monitoring/deployment/prometheus on TCP 0",
         ),
     );
+}
+
+/// A pod that could be created may get any address of the ranges of pods, those too that a block lets in.
+#[test]
+fn addresses_of_pods_that_could_be_created() {
+    let manifests = "
+{apiVersion: v1, kind: Pod, metadata: {name: db, namespace: shop}}
+---
+apiVersion: networking.k8s.io/v1
+kind: NetworkPolicy
+metadata: {name: db, namespace: shop}
+spec:
+  podSelector: {}
+  ingress:
+  - from: [{ipBlock: {cidr: 10.0.0.0/24}}, {ipBlock: {cidr: 10.0.2.0/23, except: [10.0.3.0/24]}}]
+    ports: [{port: 5432}]
+";
+    let check = |name: &str, kind: &str, arguments: &str, violation: Option<&str>| {
+        let assertions = format!(
+            "assertions:\n- {kind}: {{from: {{anyPod: {{}}}}, to: {{workload: db}}, ports: [5432]}}\n"
+        );
+        let files: [(&str, &[u8]); 2] = [("m.yaml", manifests.as_bytes()), ("a.yaml", assertions.as_bytes())];
+        let run = run_in(&folder(name, &files), &format!("verify -a a.yaml m.yaml -o json {arguments}"), "");
+        let got = run.json();
+        assert_eq!(got["assertions"][0].get("message").and_then(|m| m.as_str()), violation, "{run:?}");
+    };
+    let new = |address: &str, may: &str| {
+        format!("a new pod in namespace shop without labels at {address} {may} to shop/pod/db on TCP 5432")
+    };
+    let denied = |address: &str| new(address, "may not connect");
+    let allowed = |address: &str| new(address, "may connect");
+    check("verify-at-1", "deny", "--pod-cidr 10.0.1.0/24", None);
+    check("verify-at-2", "deny", "--pod-cidr 10.0.2.0/23", Some(&allowed("10.0.2.0")));
+    check("verify-at-3", "allow", "--pod-cidr 10.0.2.0/23", Some(&denied("10.0.3.0")));
+    check("verify-at-4", "allow", "--pod-cidr 10.0.0.128/25 --pod-cidr 10.0.2.128/25", None);
+    check("verify-at-5", "deny", "--pod-cidr 10.0.1.0/24 --pod-cidr 10.0.2.9/32", Some(&allowed("10.0.2.9")));
 }
 
 #[test]
