@@ -78,7 +78,7 @@ pub(crate) fn service(index: usize) -> (Ipv4Addr, Ipv6Addr) {
 }
 
 /// Whether an address can be one of the outside's: unicast, not local to a machine, and not one of the lab's own.
-pub(crate) fn can_be_outside(address: IpAddr) -> bool {
+pub fn can_be_outside(address: IpAddr) -> bool {
     match address {
         IpAddr::V4(a) => {
             let [first, second, third, _] = a.octets();

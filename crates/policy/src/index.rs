@@ -132,6 +132,11 @@ impl Index {
         self.find_namespace(name).and_then(|id| self.namespaces.get(id.0)).is_some_and(|n| n.declared)
     }
 
+    /// The namespaces that are declared or have pods, in no order.
+    pub(crate) fn namespaces(&self) -> impl Iterator<Item = &str> {
+        self.namespaces.iter().map(|(_, n)| &*n.name)
+    }
+
     /// The declared namespaces, in no order.
     pub(crate) fn declared(&self) -> impl Iterator<Item = (&str, &Labels)> {
         self.namespaces.iter().filter(|(_, n)| n.declared).map(|(_, n)| (&*n.name, &n.labels))

@@ -9,6 +9,7 @@
 //! `policy.networking.k8s.io/v1alpha2` ClusterNetworkPolicy.
 
 pub mod addresses;
+pub mod apart;
 mod canvas;
 pub mod change;
 pub mod cluster;
@@ -29,6 +30,7 @@ mod update;
 pub mod verdict;
 
 pub use addresses::{AddressRange, AddressSpace, ClassId};
+pub use apart::{possible_labels, unlike};
 pub use change::{Change, Delta};
 pub use cluster::{
     Action, ClusterMatch, ClusterPeer, ClusterPolicy, ClusterPolicyKind, ClusterPolicyName, ClusterRule,
@@ -40,9 +42,10 @@ pub use engine::Engine;
 pub use matchers::{DistinctPeer, PeerId};
 pub use misses::{Difference, NearMiss};
 pub use model::{
-    IpBlock, Label, LabelSelector, Labels, NamedPort, Namespace, NamespaceScope, NetworkPolicy, Node, Peer,
-    Peers, Pod, PodId, Policy, PolicyId, PolicyKey, PolicyName, PortMatch, PortRange, PortRef, Ports,
-    Protocol, Requirement, ResolvedName, Rule, RuleRef, Source, Traffic, Workload, World,
+    IpBlock, Label, LabelSelector, Labels, NAMESPACE_NAME_LABEL, NamedPort, Namespace, NamespaceScope,
+    NetworkPolicy, Node, Peer, Peers, Pod, PodId, Policy, PolicyId, PolicyKey, PolicyName, PortMatch,
+    PortRange, PortRef, Ports, Protocol, Requirement, ResolvedName, Rule, RuleRef, Source, Traffic, Workload,
+    World,
 };
 pub use policies::SetId;
 pub use portmap::{Decision, PortMap, Span};

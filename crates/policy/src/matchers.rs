@@ -40,14 +40,27 @@ impl DistinctPeer {
         }
     }
 
-    fn matches(&self, namespace: &str, namespace_labels: &Labels, labels: &Labels) -> bool {
+    /// What is asked of the labels of a pod in a namespace; `None` where no pod there can be matched by its labels.
+    pub fn asks_in(&self, namespace: &str, namespace_labels: &Labels) -> Option<&LabelSelector> {
         match self {
-            DistinctPeer::PodsIn(own, pods) => own == namespace && pods.matches(labels),
+            DistinctPeer::PodsIn(own, pods) => (own == namespace).then_some(pods),
             DistinctPeer::PodsAcross(across) => {
-                across.pods.matches(labels) && across.namespaces.matches(namespace_labels)
+                across.namespaces.matches(namespace_labels).then_some(&across.pods)
             }
-            DistinctPeer::Block(_) | DistinctPeer::Nodes(_) | DistinctPeer::Domain(_) => false,
+            DistinctPeer::Block(_) | DistinctPeer::Nodes(_) | DistinctPeer::Domain(_) => None,
         }
+    }
+
+    /// What is asked of the labels of namespaces; `None` where it is not by these that a namespace is meant.
+    pub fn asks_of_namespaces(&self) -> Option<&LabelSelector> {
+        match self {
+            DistinctPeer::PodsAcross(across) => Some(&across.namespaces),
+            _ => None,
+        }
+    }
+
+    fn matches(&self, namespace: &str, namespace_labels: &Labels, labels: &Labels) -> bool {
+        self.asks_in(namespace, namespace_labels).is_some_and(|pods| pods.matches(labels))
     }
 
     /// The key under which selectors are found that may match a group: where they look, and one label that they ask.

@@ -119,6 +119,11 @@ impl Reach {
         Rows::new(self)
     }
 
+    /// The same by what policies say: without the way of a node to its own pods, which they have no say in.
+    pub fn rows_of_policies(&self) -> Rows<'_> {
+        Rows::of_policies(self)
+    }
+
     /// Whether all outside addresses may connect to an end with pods, each on the same ports.
     pub fn is_open_to_all_outside(&self, end: u32) -> bool {
         self.pods.get(end).is_some_and(|end| self.outside.are_alike(&self.sides, end.ingress))

@@ -130,8 +130,8 @@ pub(crate) struct ExplainArgs {
 /// them, and without them again; what was measured is compared with what the engine promises. Needs root. Leaves nothing
 /// behind, however it ends.
 ///
-/// Exit status: 0 if every measurement is as promised, 1 at a difference, 2 if there was no lab; that of COMMAND if one is
-/// given.
+/// Exit status: 0 if every measurement is as promised, 1 at a difference or a violated assertion, 2 if there was no lab; that
+/// of COMMAND if one is given.
 #[derive(Debug, Args)]
 #[command(after_help = LAB_EXAMPLES)]
 pub(crate) struct LabArgs {
@@ -157,6 +157,10 @@ pub(crate) struct LabArgs {
     /// Stay, and bring the policies into the kernel again whenever a file changes
     #[arg(long, conflicts_with_all = ["command", "shell", "no_policies"])]
     pub(crate) watch: bool,
+
+    /// Measure the assertions of a file instead, as `ringfence verify` reads them: real packets between all that they name
+    #[arg(long, value_name = "FILE", conflicts_with_all = ["command", "shell", "watch", "no_policies"])]
+    pub(crate) verify: Option<PathBuf>,
 
     /// Open a shell in a pod ([NAMESPACE/]NAME), on a node, or `outside`
     #[arg(long, value_name = "POD", conflicts_with = "command")]
@@ -304,6 +308,9 @@ const LAB_EXAMPLES: &str = "\
 Examples:
   # The example application, before and after its policies
   sudo ringfence lab examples/yelb
+
+  # Its assertions, with real packets
+  sudo ringfence lab examples/yelb --verify examples/yelb/assertions.yaml
 
   # Both address families, three nodes
   sudo ringfence lab k8s/ --dual-stack --nodes 3

@@ -3,8 +3,10 @@
 //! The lab builds and measures, the datapath enforces, the engine promises; this compares and shows. An end by Ctrl-C
 //! needs no care: namespaces, sockets and BPF links are held by this process alone, and go with it.
 
+mod assertions;
 mod command;
 mod json;
+mod measured;
 mod progress;
 mod report;
 mod rounds;
@@ -24,6 +26,7 @@ use crate::lab::progress::Progress;
 use crate::lab::rounds::Trial;
 use crate::lab::watch::Watch;
 use crate::terminal::Terminal;
+use crate::verify::{self, read::Assertion};
 
 /// Runs the command.
 pub(crate) fn run(args: &LabArgs, terminal: &Terminal) -> anyhow::Result<ExitCode> {
@@ -32,12 +35,21 @@ pub(crate) fn run(args: &LabArgs, terminal: &Terminal) -> anyhow::Result<ExitCod
     let watch = args.watch.then(|| Watch::new(&args.paths)).transpose()?;
     let input = input::read(&args.paths, &args.input, terminal)?;
     let mut progress = Progress::new();
-    let lab = build(args, &input, &mut progress)?;
+    let asserted = args.verify.as_deref().map(|path| {
+        let text = verify::text(path)?;
+        verify::assertions(path, &text, &input.engine, terminal)
+    });
+    let asserted = asserted.transpose()?;
+    let lab = build(args, &input, asserted.as_deref().unwrap_or_default(), &mut progress)?;
     for note in &lab.plan().notes {
         terminal.note(&note.to_string());
     }
     if args.shell.is_some() || !args.command.is_empty() {
         return command::run(args, &lab, &input);
+    }
+
+    if let Some(asserted) = asserted {
+        return assertions::run(args, &lab, &input, &asserted, &mut progress, terminal);
     }
 
     let trial = Trial::run(&lab, &input.inventory, !args.no_policies, &mut progress)?;
@@ -59,17 +71,24 @@ fn engine(lab: &Lab, input: &Input, policies: &[Policy]) -> Engine {
     Engine::new(lab.plan().world(&input.inventory, policies))
 }
 
-fn build(args: &LabArgs, input: &Input, progress: &mut Progress) -> anyhow::Result<Lab> {
+fn build(
+    args: &LabArgs,
+    input: &Input,
+    asserted: &[Assertion],
+    progress: &mut Progress,
+) -> anyhow::Result<Lab> {
     if input.inventory.pods().is_empty() {
         return Err(Complaint::new("these manifests run no pods, so there is nothing to put into a lab")
             .help("name the application's manifests beside the policies")
             .into());
     }
+    let mut outside = trial::interesting_outside(&input.engine, args.dual_stack);
+    outside.extend(assertions::outside(asserted, args.dual_stack));
     let options = Options {
         nodes: node_names(args.nodes.into()),
         dual_stack: args.dual_stack,
         max_replicas: args.max_replicas,
-        outside: trial::interesting_outside(&input.engine, args.dual_stack),
+        outside,
     };
     let lab =
         Lab::build(&input.inventory, &options, &mut |stage, done, total| progress.build(stage, done, total));

@@ -22,6 +22,7 @@ mod notes;
 mod ports;
 mod ranges;
 mod reference;
+mod sarif;
 mod shell;
 mod table;
 mod target;

@@ -60,6 +60,14 @@ pub(crate) fn next(address: IpAddr) -> Option<IpAddr> {
     }
 }
 
+/// The address before one, of the same family.
+pub(crate) fn before(address: IpAddr) -> Option<IpAddr> {
+    match address {
+        IpAddr::V4(address) => u32::from(address).checked_sub(1).map(|n| Ipv4Addr::from(n).into()),
+        IpAddr::V6(address) => u128::from(address).checked_sub(1).map(|n| Ipv6Addr::from(n).into()),
+    }
+}
+
 fn one<T>(mut items: impl Iterator<Item = T>) -> Option<T> {
     let first = items.next()?;
     items.next().is_none().then_some(first)

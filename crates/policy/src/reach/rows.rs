@@ -28,7 +28,16 @@ struct Run {
 impl<'r> Rows<'r> {
     pub(super) fn new(reach: &'r Reach) -> Rows<'r> {
         let ends: Vec<u32> = (0..reach.pods.len()).collect();
-        let (mut maker, mut sets) = (RowMaker::new(reach, &ends), reach.sets.clone());
+        Rows::made(reach, RowMaker::new(reach, &ends))
+    }
+
+    pub(super) fn of_policies(reach: &'r Reach) -> Rows<'r> {
+        let ends: Vec<u32> = (0..reach.pods.len()).collect();
+        Rows::made(reach, RowMaker::of_policies(reach, &ends))
+    }
+
+    fn made(reach: &'r Reach, mut maker: RowMaker<'r>) -> Rows<'r> {
+        let mut sets = reach.sets.clone();
         let mut runs = Vec::new();
         let to_pods = (0..number(reach.pods.senders().len()))
             .map(|sender| {

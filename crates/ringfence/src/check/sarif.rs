@@ -1,16 +1,13 @@
-//! For code scanning: SARIF 2.1.0.
-//!
-//! <https://docs.oasis-open.org/sarif/sarif/v2.1.0/sarif-v2.1.0.html>; what GitHub wants beyond it, such as a full
-//! description of each rule: <https://docs.github.com/en/code-security/reference/code-scanning/sarif-files/sarif-support>
+//! Findings for code scanning, with what mends them and what was accepted.
 
 use std::collections::BTreeMap;
-use std::path::{Component, Path, PathBuf};
 
-use ringfence_k8s::{Level, Place, Span};
+use ringfence_k8s::Span;
 use ringfence_lint::{Code, Edit, Finding};
 use serde_json::{Value, json};
 
 use super::Report;
+use crate::sarif::{self, level, location, region, uri};
 
 pub(super) fn render(report: &Report<'_>) -> String {
     let all = || report.findings.iter().chain(report.accepted.iter().map(|(f, _)| f));
@@ -27,42 +24,12 @@ pub(super) fn render(report: &Report<'_>) -> String {
         value.as_object_mut().map(|o| o.insert("suppressions".to_owned(), suppression));
         results.push(value);
     }
-    let mut value = json!({
-        "$schema": "https://json.schemastore.org/sarif-2.1.0.json",
-        "version": "2.1.0",
-        "runs": [{
-            "tool": {"driver": {
-                "name": "ringfence",
-                "semanticVersion": env!("CARGO_PKG_VERSION"),
-                "informationUri": env!("CARGO_PKG_REPOSITORY"),
-                "rules": rules,
-            }},
-            "columnKind": "unicodeCodePoints",
-            "results": results,
-        }],
-    });
-    if !notifications.is_empty() {
-        let notifications: Vec<Value> = notifications.iter().map(|f| notification(f, index(f))).collect();
-        let invocation =
-            json!([{"executionSuccessful": true, "toolConfigurationNotifications": notifications}]);
-        if let Some(run) = value.pointer_mut("/runs/0").and_then(Value::as_object_mut) {
-            run.insert("invocations".to_owned(), invocation);
-        }
-    }
-    let mut text = serde_json::to_string_pretty(&value).unwrap_or_default();
-    text.push('\n');
-    text
+    let notifications = notifications.iter().map(|f| notification(f, index(f))).collect();
+    sarif::document(rules, results, notifications)
 }
 
 fn rule(code: &Code) -> Value {
-    json!({
-        "id": code.id,
-        "name": code.name,
-        "shortDescription": {"text": code.title},
-        "fullDescription": {"text": description(code)},
-        "help": {"text": code.page, "markdown": code.page},
-        "defaultConfiguration": {"level": level(code.level)},
-    })
+    sarif::rule(code.id, code.name, [code.title, description(code)], code.page, code.level)
 }
 
 /// The paragraph of a code's page that says why it matters.
@@ -96,8 +63,7 @@ fn result(finding: &Finding, index: Option<usize>, report: &Report<'_>) -> Value
         "level": level(finding.level),
         "message": {"text": message(finding)},
         "locations": locations(finding),
-        // The same finding in another run, wherever the lines have gone.
-        "partialFingerprints": {"ringfence/v1": fingerprint(finding)},
+        "partialFingerprints": sarif::fingerprints(&fingerprint(finding)),
     });
     let Some(object) = value.as_object_mut() else { return value };
     if !finding.related.is_empty() {
@@ -131,19 +97,6 @@ fn fingerprint(finding: &Finding) -> String {
     format!("{}:{}:{}", finding.code.id, finding.object.as_deref().unwrap_or_default(), finding.message)
 }
 
-fn location(place: &Place) -> Value {
-    json!({"artifactLocation": {"uri": uri(&place.file)}, "region": region(place)})
-}
-
-fn region(place: &Place) -> Value {
-    json!({
-        "startLine": place.line,
-        "startColumn": place.column,
-        "endLine": place.end_line,
-        "endColumn": place.end_column,
-    })
-}
-
 fn change(edit: &Edit, report: &Report<'_>) -> Option<Value> {
     let at = |byte: usize| u32::try_from(byte).unwrap_or(u32::MAX);
     let place = report.sources.place(Span { file: edit.file, start: at(edit.start), end: at(edit.end) })?;
@@ -151,67 +104,4 @@ fn change(edit: &Edit, report: &Report<'_>) -> Option<Value> {
         "artifactLocation": {"uri": uri(&place.file)},
         "replacements": [{"deletedRegion": region(&place), "insertedContent": {"text": edit.text}}],
     }))
-}
-
-fn level(level: Level) -> &'static str {
-    match level {
-        Level::Error => "error",
-        Level::Warning => "warning",
-        Level::Note => "note",
-    }
-}
-
-/// A path as a URI reference, relative to the current folder wherever it is below that: code scanning looks for it from
-/// the root of a repository.
-fn uri(path: &str) -> String {
-    let folder = std::env::current_dir().unwrap_or_default();
-    let path = below(&folder, path).unwrap_or_else(|| path.to_owned());
-    let mut uri = String::new();
-    if path.starts_with('/') {
-        uri.push_str("file://");
-    }
-    for byte in path.bytes() {
-        if byte.is_ascii_alphanumeric() || b"-._~/".contains(&byte) {
-            uri.push(char::from(byte));
-        } else {
-            uri.push_str(&format!("%{byte:02X}"));
-        }
-    }
-    uri
-}
-
-/// A path as it is called from a folder, if it is below it.
-fn below(folder: &Path, path: &str) -> Option<String> {
-    let mut whole = PathBuf::new();
-    for part in folder.join(path).components() {
-        match part {
-            Component::ParentDir => {
-                whole.pop();
-            }
-            Component::CurDir => {}
-            part => whole.push(part),
-        }
-    }
-    let relative = whole.strip_prefix(folder).ok()?.to_str()?;
-    (!relative.is_empty()).then(|| relative.to_owned())
-}
-
-#[cfg(test)]
-mod tests {
-    use super::*;
-
-    #[test]
-    fn paths_are_called_from_the_current_folder() {
-        let check = |path: &str, expect: Option<&str>| {
-            assert_eq!(below(Path::new("/home/me/shop"), path).as_deref(), expect, "{path}");
-        };
-        check("k8s/db.yaml", Some("k8s/db.yaml"));
-        check("./k8s/../k8s/db.yaml", Some("k8s/db.yaml"));
-        check("/home/me/shop/k8s/db.yaml", Some("k8s/db.yaml"));
-        check("../shop/db.yaml", Some("db.yaml"));
-        check("../db.yaml", None);
-        check("/etc/db.yaml", None);
-        assert_eq!(uri("/etc/a b.yaml"), "file:///etc/a%20b.yaml");
-        assert_eq!(uri("ünï/a#b%c.yaml"), "%C3%BCn%C3%AF/a%23b%25c.yaml");
-    }
 }

@@ -65,7 +65,8 @@ pub(crate) fn text(lab: &Lab, trial: &Trial, differences: &[Difference]) -> anyh
     Ok(text)
 }
 
-fn outcome_word(outcome: &Outcome) -> &'static str {
+/// What came of a probe.
+pub(crate) fn outcome_word(outcome: &Outcome) -> &'static str {
     match outcome {
         Outcome::Answered(_) | Outcome::Echoed => "answered",
         Outcome::Refused => "refused",

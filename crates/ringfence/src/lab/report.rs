@@ -195,7 +195,8 @@ pub(crate) fn outcome_name(outcome: &Outcome) -> String {
     }
 }
 
-fn inventory_line(plan: &Plan) -> String {
+/// What is in the lab.
+pub(crate) fn inventory_line(plan: &Plan) -> String {
     let count = |n: usize, what: &str| format!("{n} {what}{}", if n == 1 { "" } else { "s" });
     let families = if plan.dual_stack { "IPv4 and IPv6" } else { "IPv4" };
     format!(

@@ -8,7 +8,10 @@ use crate::cli::InputArgs;
 
 /// Check assertions about who may reach whom
 ///
-/// Exit status: 0 if all hold, 1 if one is violated, 2 if the assertions or the input could not be read.
+/// Over all pods of the input and all outside addresses; with `anyPod` over every pod that could be created with some labels
+/// too. `ringfence lab PATH... --verify FILE` measures the same assertions with real packets.
+///
+/// Exit status: 0 if all hold, 1 if one is violated or not proven, 2 if the assertions or the input could not be read.
 #[derive(Debug, Args)]
 #[command(after_help = EXAMPLES)]
 pub(crate) struct VerifyArgs {
@@ -38,14 +41,32 @@ pub(crate) enum VerifyFormat {
     Text,
     /// For programs
     Json,
-    /// For CI
+    /// For CI that shows test results
     Junit,
+    /// For code scanning, at the places of the assertions
+    Sarif,
 }
 
 const EXAMPLES: &str = "\
 Examples:
-  # The assertions of this folder
+  # A file of assertions: who may reach the database, and that nobody else may, not even a pod that is yet to come
+  cat > assertions.yaml <<EOF
+  assertions:
+  - name: the api uses the database
+    allow: {from: {workload: api}, to: {workload: db}, ports: [5432]}
+  - name: the internet stays out of the data zone
+    deny: {from: external, to: {zone: data}}
+  - name: only pods that are labelled as the api reach the database
+    only: {from: {anyPod: {namespace: shop, labels: {app: api}}}, to: {workload: db}, ports: [5432]}
+  EOF
   ringfence verify -a assertions.yaml k8s/
 
-  # For CI
-  ringfence verify -a assertions.yaml k8s/ -o junit > verify.xml";
+  # The cluster of the kubeconfig
+  ringfence verify -a assertions.yaml
+
+  # For CI: test results, code scanning
+  ringfence verify -a assertions.yaml k8s/ -o junit > verify.xml
+  ringfence verify -a assertions.yaml k8s/ -o sarif > verify.sarif
+
+  # The same with real packets, in network namespaces
+  sudo ringfence lab k8s/ --verify assertions.yaml";

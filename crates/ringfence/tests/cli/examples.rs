@@ -89,3 +89,21 @@ fn the_maps_are_as_expected() {
         check(&folder.join("expected-map.txt"), &map.out);
     }
 }
+
+/// What each application needs and must not have, its policies give; without them, they do not.
+#[test]
+fn the_assertions_hold() {
+    for example in EXAMPLES {
+        let folder = root().join("examples").join(example);
+        let run = run_in(&folder, "verify -a assertions.yaml app policies", "");
+        let last = run.out.lines().last().unwrap_or_default();
+        let (hold, all) = last.split_once(" of ").unwrap();
+        assert!(run.status == 0 && all == format!("{hold} assertions hold"), "{example}: {run:?}");
+        let open = run_in(&folder, "verify -a assertions.yaml app", "");
+        assert_eq!(open.status, 1, "{example}: {open:?}");
+        let text = std::fs::read_to_string(folder.join("assertions.yaml")).unwrap();
+        for kind in ["allow:", "deny:", "only:", "anyPod:"] {
+            assert!(text.contains(kind), "{example} has no {kind}");
+        }
+    }
+}

@@ -264,3 +264,54 @@ fn copy(name: &str) -> PathBuf {
     }
     folder
 }
+
+/// The assertions of the examples, with real packets: they hold under the policies, and what would not hold is seen.
+#[test]
+fn assertions_are_measured() {
+    if !privileged() {
+        return;
+    }
+    let examples = concat!(env!("CARGO_MANIFEST_DIR"), "/../../examples");
+    for example in crate::examples::EXAMPLES {
+        let folder = format!("{examples}/{example}");
+        let (app, policies) = (format!("{folder}/app"), format!("{folder}/policies"));
+        let file = format!("{folder}/assertions.yaml");
+        let (status, out, err) = run(&[&app, &policies, "--verify", &file]);
+        assert_eq!(status, Some(0), "{example}: {out}{err}");
+        assert!(out.contains("measurements are as the engine promised"), "{example}: {out}");
+        assert!(!out.contains("violated"), "{example}: {out}");
+    }
+    let folder = crate::folder("lab-verify", &[("a.yaml", VIOLATED.as_bytes())]);
+    let file = folder.join("a.yaml");
+    let (status, out, _) = run(&[YELB, "--verify", file.to_str().unwrap()]);
+    assert_eq!(status, Some(1), "{out}");
+    for line in [
+        "violated: the interface opens the database",
+        "  yelb/yelb-ui-0 must connect to yelb/yelb-db-0 on TCP 5432: dropped",
+        "violated: nobody opens the interface",
+        "  outside 203.0.113.7 must not connect to yelb/yelb-ui-0 on TCP 80: answered by yelb/yelb-ui-0",
+        "not measurable: newcomers are closed",
+        "holds: nobody pings the database",
+        "1 of 4 assertions hold, 1 cannot be measured",
+        "measurements are as the engine promised",
+    ] {
+        assert!(out.contains(line), "{line}: {out}");
+    }
+    let (status, out, _) = run(&[YELB, "--verify", file.to_str().unwrap(), "-o", "json"]);
+    let got: serde_json::Value = serde_json::from_str(&out).unwrap();
+    assert_eq!(status, Some(1));
+    assert_eq!(got["assertions"][0]["violations"][0]["measured"], serde_json::json!(["dropped"]));
+    assert_eq!(got["assertions"][2]["result"], "not measurable");
+}
+
+const VIOLATED: &str = "
+assertions:
+- name: the interface opens the database
+  allow: {from: {workload: yelb-ui}, to: {workload: yelb-db}, ports: [5432]}
+- name: nobody opens the interface
+  deny: {from: external, to: {workload: yelb-ui}, ports: [80]}
+- name: newcomers are closed
+  deny: {from: external, to: {anyPod: {namespace: yelb, labels: {app: newcomer}}}}
+- name: nobody pings the database
+  deny: {from: any, to: {workload: yelb-db}, ports: [icmp]}
+";
