@@ -74,13 +74,19 @@ impl Engine {
         let Some(pod) = self.pod(id) else { return Vec::new() };
         let mut addresses = self.addresses_of(pod);
         addresses.retain(|address| match self.owners.get(address) {
-            Some(Owner::Pod(owner)) => *owner == id || pod.host_network,
+            Some(Owner::Pod(owner)) => *owner == id || pod.host_network && self.share_a_node(id, *owner),
             Some(Owner::Node(node)) => pod.host_network && self.node_of(id) == Some(*node),
             None => false,
         });
         addresses.sort_unstable();
         addresses.dedup();
         addresses
+    }
+
+    /// Whether two pods on their node's network are on the same one, whose address is as much the one's as the other's.
+    fn share_a_node(&self, one: PodId, other: PodId) -> bool {
+        let (one, other) = (self.place(one), self.place(other));
+        one.group.is_none() && other.group.is_none() && one.node == other.node
     }
 
     /// A pod's own addresses; for one on its node's network the node's too.
