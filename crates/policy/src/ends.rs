@@ -123,6 +123,11 @@ impl Engine {
         self.found_identity(self.find(end))
     }
 
+    /// What policies could tell of a pod if it had an address of this class, and were asked for by it.
+    pub fn identity_with(&self, pod: PodId, class: ClassId) -> Identity {
+        Identity { class, ..self.identity(End::Pod(pod)) }
+    }
+
     /// What policies can tell of an address outside, by the class of its longest prefix.
     pub fn class_identity(&self, class: ClassId) -> Identity {
         Identity { class, ..Identity::NOBODY }

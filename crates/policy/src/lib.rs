@@ -27,6 +27,7 @@ mod slots;
 pub mod statistics;
 mod update;
 pub mod verdict;
+mod without;
 
 pub use addresses::{AddressRange, AddressSpace, ClassId};
 pub use change::{Change, Delta};
@@ -53,3 +54,4 @@ pub use reach::compare::{
 pub use reach::{Connection, Connections, Reach, ReachEnd, Rows, View};
 pub use statistics::Statistics;
 pub use verdict::{Because, Direction, Side, Tier, Verdict};
+pub use without::Without;

@@ -41,9 +41,14 @@ pub(crate) fn subjects(context: &Context<'_>) -> Vec<Finding> {
     findings
 }
 
+/// A namespace: its name, whether it is declared, and its labels.
+type Known<'a> = (&'a str, bool, Labels);
+
 /// Peers whose selectors match nobody.
 pub(crate) fn peers(context: &Context<'_>) -> Vec<Finding> {
     let mut findings = Vec::new();
+    let known = |name| (name, context.is_declared(name), context.engine.namespace_labels(name));
+    let known: Vec<Known<'_>> = context.inventory.namespaces.iter().map(|n| known(n.name.as_str())).collect();
     for view in &context.policies {
         for direction in Direction::ALL {
             for (rule, place, _, peer) in view.peers(direction) {
@@ -51,7 +56,7 @@ pub(crate) fn peers(context: &Context<'_>) -> Vec<Finding> {
                 let node = view.peer_node(direction, rule, place);
                 if let NamespaceScope::Matching(selector) = namespaces {
                     let selector_node = node.and_then(|n| n.get("namespaceSelector"));
-                    if let Some(found) = namespace(context, view, selector, selector_node) {
+                    if let Some(found) = namespace(context, &known, view, selector, selector_node) {
                         findings.push(found);
                         continue;
                     }
@@ -76,7 +81,7 @@ fn pods_of_peer(
     if pods.is_everything() || !context.matched(view.namespace(), peer).is_empty() {
         return None;
     }
-    let scope: Vec<&str> = context.scope(namespaces, view.namespace()).collect();
+    let scope = context.scope(namespaces, view.namespace());
     let places: Vec<usize> = scope.iter().flat_map(|n| context.pods_of(n)).copied().collect();
     let labels: Vec<&Labels> = context.views(&places).map(|p| &p.pod.labels).collect();
     // Pods on their node's network match a selector's labels, and are another rule's matter.
@@ -87,7 +92,7 @@ fn pods_of_peer(
     if crate::rules::dashes::is_missing_dash(context, view, peer) {
         return None;
     }
-    let where_ = match scope.as_slice() {
+    let where_ = match &*scope {
         [one] => format!("namespace {one}"),
         _ => "the namespaces meant".to_owned(),
     };
@@ -219,23 +224,14 @@ fn with_other_key(key: &str, value: &str, labels: &[&Labels], keys: &[&str]) -> 
 /// A namespace selector that matches no namespace.
 fn namespace(
     context: &Context<'_>,
+    known: &[Known<'_>],
     view: &PolicyView<'_>,
     selector: &LabelSelector,
     node: Option<&Node>,
 ) -> Option<Finding> {
-    let scope = NamespaceScope::Matching(selector.clone());
-    if context.scope(&scope, view.namespace()).next().is_some() {
+    if !context.matching_namespaces(selector).is_empty() {
         return None;
     }
-    let known: Vec<(&str, bool, Labels)> = context
-        .inventory
-        .namespaces
-        .iter()
-        .map(|n| {
-            let name = n.name.as_str();
-            (name, context.is_declared(name), context.engine.namespace_labels(name))
-        })
-        .collect();
     if known.iter().any(|(_, _, labels)| selector.matches(labels)) {
         return None;
     }
