@@ -7,7 +7,7 @@ use ringfence_policy::{ClusterPolicy, Namespace, NetworkPolicy};
 use crate::inventory::{Gateway, Inventory, Route, Service, Workload};
 use crate::lower::Lowered;
 use crate::lower::context::Context;
-use crate::node::Node;
+use crate::parts::Object;
 use crate::read::Manifest;
 use crate::source::Span;
 
@@ -18,7 +18,7 @@ pub(crate) type Key = (String, String, String);
 pub(crate) struct Store<'r> {
     pub(crate) inventory: &'r mut Inventory,
     pub(crate) passed_over: &'r mut BTreeMap<String, usize>,
-    pub(crate) manifests: Option<&'r mut Vec<Manifest>>,
+    pub(crate) manifests: &'r mut Vec<Manifest>,
     /// By name, the place in the inventory and where the name is written.
     pub(crate) seen: &'r mut HashMap<Key, (usize, Option<Span>)>,
     /// How often a name was met that the server completes.
@@ -28,7 +28,8 @@ pub(crate) struct Store<'r> {
 }
 
 impl Store<'_> {
-    pub(crate) fn keep(&mut self, context: &mut Context<'_>, mut lowered: Lowered, node: &Node) {
+    pub(crate) fn keep(&mut self, context: &mut Context<'_>, object: Object) {
+        let Object { mut lowered, span, manifest, .. } = object;
         self.complete_name(&mut lowered);
         let (kind, meta) = match &lowered {
             Lowered::PassedOver(kind) => {
@@ -45,12 +46,12 @@ impl Store<'_> {
             Lowered::ClusterPolicy(policy, meta, _) => (policy.name.kind.as_str(), meta),
         };
         let key = (kind.to_owned(), meta.namespace.clone(), meta.name.clone());
-        if let Some(manifests) = &mut self.manifests {
+        if let Some(node) = manifest {
             let (kind, namespace, name) = key.clone();
-            manifests.push(Manifest { kind, namespace, name, node: node.clone() });
+            self.manifests.push(Manifest { kind, namespace, name, node });
         }
         let mut place =
-            Place { seen: self.seen, key, is_generated: meta.is_generated, span: meta.span.or(node.span) };
+            Place { seen: self.seen, key, is_generated: meta.is_generated, span: meta.span.or(span) };
         let inventory = &mut *self.inventory;
         match lowered {
             Lowered::PassedOver(_) => {}

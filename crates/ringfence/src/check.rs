@@ -34,7 +34,7 @@ pub(crate) fn run(args: &CheckArgs, terminal: &Terminal) -> anyhow::Result<ExitC
     }
     let config = Config::find(args.config.as_deref(), &args.paths)?;
     let Gathered { reading, problems } = input::gather(&args.paths, &args.input, terminal, true)?;
-    let errors = reading.findings.iter().filter(|f| f.level == Level::Error).count() + problems;
+    let errors = reading.findings.iter().filter(|f| f.level == Level::Error).count() + problems.len();
     let is_whole = errors == 0 || args.input.skip_invalid;
     let found = findings(&reading, args, &config, is_whole);
     let mut suppressed = if is_whole {

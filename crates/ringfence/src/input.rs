@@ -12,7 +12,7 @@ use crate::cli::InputArgs;
 use crate::cluster;
 use crate::complaint::Complaint;
 use crate::diagnostics;
-use crate::files::{self, Files};
+use crate::files::{self, Files, Problem};
 use crate::terminal::Terminal;
 
 /// What the manifests say, ready to be asked.
@@ -66,21 +66,22 @@ fn read_keeping(
     })
 }
 
-/// Reads texts and reports what is wrong with them from a level on.
+/// The world of what was read from files, after a report of what is wrong with them, from a level on.
 ///
 /// # Errors
 ///
 /// As [`read`].
-pub(crate) fn parse(
-    files: Files,
+pub(crate) fn world_of(
+    gathered: Gathered,
     args: &InputArgs,
     terminal: &Terminal,
-    keep_manifests: bool,
     least: Level,
-) -> anyhow::Result<(World, Reading)> {
-    reported(gather_files(files, args, terminal, keep_manifests), args, terminal, least)
+) -> anyhow::Result<World> {
+    complain(&gathered.problems, terminal);
+    reported(gathered, args, terminal, least).map(|(world, _)| world)
 }
 
+/// The same, where files that could not be read are reported already.
 fn reported(
     gathered: Gathered,
     args: &InputArgs,
@@ -91,7 +92,7 @@ fn reported(
     for finding in reading.findings.iter().filter(|finding| finding.level >= least) {
         terminal.aside(&diagnostics::finding(finding, &reading.sources, terminal.colors_errors()));
     }
-    let errors = reading.findings.iter().filter(|f| f.level == Level::Error).count() + problems;
+    let errors = reading.findings.iter().filter(|f| f.level == Level::Error).count() + problems.len();
     if errors > 0 && !args.skip_invalid {
         return Err(unreadable(errors).into());
     }
@@ -102,11 +103,11 @@ fn reported(
 #[derive(Debug)]
 pub(crate) struct Gathered {
     pub(crate) reading: Reading,
-    /// How many files or folders could not be read; these are reported.
-    pub(crate) problems: usize,
+    /// The files and folders that could not be read.
+    pub(crate) problems: Vec<Problem>,
 }
 
-/// Reads all paths, or without one the cluster, and reports files that cannot be read on standard error.
+/// Reads all paths, or without one the cluster, and reports files that could not be read on standard error.
 ///
 /// # Errors
 ///
@@ -120,25 +121,29 @@ pub(crate) fn gather(
     if paths.is_empty() {
         let mut reader = reader(args, keep_manifests);
         cluster::read(args, terminal)?.iter().for_each(|list| reader.node(list));
-        return Ok(Gathered { reading: reader.finish(), problems: 0 });
+        return Ok(Gathered { reading: reader.finish(), problems: Vec::new() });
     }
-    Ok(gather_files(files::read(paths, &mut stdin().lock()), args, terminal, keep_manifests))
+    let gathered = gather_files(files::read(paths, &mut stdin().lock()), args, keep_manifests);
+    complain(&gathered.problems, terminal);
+    Ok(gathered)
 }
 
 fn reader(args: &InputArgs, keep_manifests: bool) -> Reader {
     Reader::new(ReadOptions { default_namespace: args.default_namespace().to_owned(), keep_manifests })
 }
 
-fn gather_files(files: Files, args: &InputArgs, terminal: &Terminal, keep_manifests: bool) -> Gathered {
-    for problem in &files.problems {
+/// Reads files, and reports nothing.
+pub(crate) fn gather_files(files: Files, args: &InputArgs, keep_manifests: bool) -> Gathered {
+    let mut reader = reader(args, keep_manifests);
+    reader.texts(files.contents);
+    Gathered { reading: reader.finish(), problems: files.problems }
+}
+
+fn complain(problems: &[Problem], terminal: &Terminal) {
+    for problem in problems {
         let complaint = Complaint::new(format!("{}: {}", problem.path, problem.message)).help(&problem.help);
         terminal.complain(&complaint.into());
     }
-    let mut reader = reader(args, keep_manifests);
-    for (name, bytes) in files.contents {
-        reader.bytes(name, bytes);
-    }
-    Gathered { reading: reader.finish(), problems: files.problems.len() }
 }
 
 /// Why there is no answer where some of the input could not be read.

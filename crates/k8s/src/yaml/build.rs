@@ -7,14 +7,15 @@ use std::collections::HashMap;
 use saphyr_parser::{Event, ScalarStyle, Tag};
 
 use super::{Fault, scalar};
-use crate::node::{Entry, Node, Value};
+use crate::node::{Entry, Keys, Node, Value};
 use crate::source::Span;
 
 /// Builds one document after the other.
 pub(super) struct Builder {
     max_depth: usize,
-    /// How many nodes aliases may still add.
+    /// How many nodes aliases may still add, and how many they have added.
     budget: usize,
+    aliased: usize,
     stack: Vec<Frame>,
     root: Option<Node>,
     /// By the parser's number. `None` while the anchored collection is still open.
@@ -46,7 +47,12 @@ enum Key {
 
 impl Builder {
     pub(super) fn new(max_depth: usize, budget: usize) -> Builder {
-        Builder { max_depth, budget, stack: Vec::new(), root: None, anchors: HashMap::new() }
+        Builder { max_depth, budget, aliased: 0, stack: Vec::new(), root: None, anchors: HashMap::new() }
+    }
+
+    /// How many nodes aliases have added.
+    pub(super) fn aliased(&self) -> usize {
+        self.aliased
     }
 
     /// Forgets what an earlier document left. The budget is the file's, and stays.
@@ -179,6 +185,7 @@ impl Builder {
         };
         let node = node.clone();
         self.budget = left;
+        self.aliased += nodes;
         self.push(node, span)
     }
 
@@ -239,10 +246,10 @@ fn named_key(node: Node, span: Span) -> Result<Key, Fault> {
 
 /// Refuses a key that is written twice. `kubectl` would take the last one without a word.
 fn unique(entries: Vec<Entry>) -> Result<Vec<Entry>, Fault> {
-    let mut seen: HashMap<&str, Option<Span>> = HashMap::with_capacity(entries.len());
-    for entry in &entries {
-        let first = seen.insert(&entry.key, entry.key_span);
-        if let (Some(Some(first)), Some(second)) = (first, entry.key_span) {
+    let mut keys = Keys::default();
+    for (place, entry) in entries.iter().enumerate() {
+        let first = keys.find(entries.get(..place).unwrap_or_default(), &entry.key);
+        if let (Some(first), Some(second)) = (first.and_then(|e| e.key_span), entry.key_span) {
             return Err(duplicate(&entry.key, second, first));
         }
     }
