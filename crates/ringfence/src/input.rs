@@ -57,37 +57,33 @@ fn read_keeping(
     keep_manifests: bool,
 ) -> anyhow::Result<Input> {
     let gathered = gather(paths, args, terminal, keep_manifests)?;
-    let (world, reading) = reported(gathered, args, terminal, Level::Note)?;
+    report(&gathered, args, terminal, Level::Note)?;
+    let reading = gathered.reading;
     Ok(Input {
-        engine: Engine::new(world),
+        engine: engine(&reading.inventory, args),
         inventory: reading.inventory,
         sources: reading.sources,
         manifests: reading.manifests,
     })
 }
 
-/// The world of what was read from files, after a report of what is wrong with them, from a level on.
+/// Reports what is wrong with what was read, files that could not be read too, from a level on.
 ///
 /// # Errors
 ///
 /// As [`read`].
-pub(crate) fn world_of(
-    gathered: Gathered,
+pub(crate) fn report_all(
+    gathered: &Gathered,
     args: &InputArgs,
     terminal: &Terminal,
     least: Level,
-) -> anyhow::Result<World> {
+) -> anyhow::Result<()> {
     complain(&gathered.problems, terminal);
-    reported(gathered, args, terminal, least).map(|(world, _)| world)
+    report(gathered, args, terminal, least)
 }
 
 /// The same, where files that could not be read are reported already.
-fn reported(
-    gathered: Gathered,
-    args: &InputArgs,
-    terminal: &Terminal,
-    least: Level,
-) -> anyhow::Result<(World, Reading)> {
+fn report(gathered: &Gathered, args: &InputArgs, terminal: &Terminal, least: Level) -> anyhow::Result<()> {
     let Gathered { reading, problems } = gathered;
     for finding in reading.findings.iter().filter(|finding| finding.level >= least) {
         terminal.aside(&diagnostics::finding(finding, &reading.sources, terminal.colors_errors()));
@@ -96,7 +92,7 @@ fn reported(
     if errors > 0 && !args.skip_invalid {
         return Err(unreadable(errors).into());
     }
-    Ok((world(&reading.inventory, args), reading))
+    Ok(())
 }
 
 /// What was read, with its findings not reported yet.
@@ -153,12 +149,18 @@ pub(crate) fn unreadable(errors: usize) -> Complaint {
         .help("--skip-invalid answers without what could not be read")
 }
 
+/// Leaves what is not needed any more to the end of the process, which gives all memory back at once and not piece by piece.
+pub(crate) fn leave<T>(large: T) {
+    std::mem::forget(large);
+}
+
 /// The engine of an inventory, with what the arguments say beside it.
 pub(crate) fn engine(inventory: &Inventory, args: &InputArgs) -> Engine {
     Engine::new(world(inventory, args))
 }
 
-fn world(inventory: &Inventory, args: &InputArgs) -> World {
+/// The world of an inventory, with what the arguments say beside it.
+pub(crate) fn world(inventory: &Inventory, args: &InputArgs) -> World {
     let mut world = inventory.world();
     world.pod_cidrs.clone_from(&args.pod_cidrs);
     world.names = merged(&args.names);

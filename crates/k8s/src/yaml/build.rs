@@ -69,9 +69,7 @@ impl Builder {
 
     pub(super) fn event(&mut self, event: Event<'_>, span: Span) -> Result<(), Fault> {
         match event {
-            Event::Scalar(text, style, anchor, tag) => {
-                self.scalar(&text, style, anchor, tag.as_deref(), span)
-            }
+            Event::Scalar(text, style, anchor, tag) => self.scalar(text, style, anchor, tag.as_deref(), span),
             Event::SequenceStart(anchor, _) => self.open(anchor, span, Collection::Sequence(Vec::new())),
             Event::MappingStart(anchor, _) => {
                 self.open(anchor, span, Collection::Mapping { entries: Vec::new(), key: None, merge: None })
@@ -88,7 +86,7 @@ impl Builder {
 
     fn scalar(
         &mut self,
-        text: &str,
+        text: Cow<'_, str>,
         style: ScalarStyle,
         anchor: usize,
         tag: Option<&Tag>,
@@ -98,11 +96,16 @@ impl Builder {
         if plain && tag.is_none() && text == "<<" && self.wants_key() {
             return self.merge_key(span);
         }
-        let value = tagged(text, plain, tag).map_err(|name| {
-            Fault::new("syntax", span, format!("`{text}` cannot be read as `!!{name}`"))
-                .help("remove the tag")
-        })?;
-        let node = Node { value, span: Some(self.place_empty(text, span)) };
+        let place = self.place_empty(&text, span);
+        let value = match tag {
+            None if plain => scalar::resolve(text),
+            None => Value::String(text.into_owned()),
+            Some(tag) => tagged(&text, tag).map_err(|name| {
+                Fault::new("syntax", span, format!("`{text}` cannot be read as `!!{name}`"))
+                    .help("remove the tag")
+            })?,
+        };
+        let node = Node { value, span: Some(place) };
         if anchor != 0 {
             self.anchors.insert(anchor, Some(node.clone()));
         }
@@ -205,14 +208,11 @@ impl Builder {
     }
 }
 
-/// A scalar's value. `Err` is the name of a tag that does not fit it.
-fn tagged<'t>(text: &str, plain: bool, tag: Option<&'t Tag>) -> Result<Value, &'t str> {
+/// The value of a scalar with a tag. `Err` is the name of a tag that does not fit it.
+fn tagged<'t>(text: &str, tag: &'t Tag) -> Result<Value, &'t str> {
     let string = || Value::String(text.to_owned());
-    let Some(tag) = tag else {
-        return Ok(if plain { scalar::resolve(text) } else { string() });
-    };
     let Some(name) = yaml_tag(tag) else { return Ok(string()) };
-    let value = scalar::resolve(text);
+    let value = scalar::resolve(text.into());
     match (name.as_ref(), &value) {
         ("str" | "timestamp", _) => Ok(string()),
         ("null", Value::Null)

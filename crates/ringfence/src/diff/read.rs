@@ -24,18 +24,26 @@ pub(super) fn both(args: &DiffArgs, terminal: &Terminal) -> anyhow::Result<(Worl
     let old = files(&args.old)?;
     // What is wrong with the old side is told first.
     let new = files(&args.new);
-    let gather = |files| input::gather_files(files, &args.input, false);
+    let gather = |files| {
+        let gathered = input::gather_files(files, &args.input, false);
+        let world = input::world(&gathered.reading.inventory, &args.input);
+        (gathered, world)
+    };
     let (old, new) = std::thread::scope(|scope| {
         let old = scope.spawn(|| gather(old));
         let new = new.map(gather);
         (old.join().unwrap_or_else(|panic| std::panic::resume_unwind(panic)), new)
     });
-    let world = |gathered, which, text: &str, least| {
-        let world = input::world_of(gathered, &args.input, terminal, least);
-        world.with_context(|| format!("{which} ({text})"))
+    let report = |gathered: &_, which, text: &str, least| {
+        let reported = input::report_all(gathered, &args.input, terminal, least);
+        reported.with_context(|| format!("{which} ({text})"))
     };
-    let old = world(old, "OLD", &args.old, Level::Error)?;
-    let new = world(new?, "NEW", &args.new, Level::Note)?;
+    let (gathered, old) = old;
+    report(&gathered, "OLD", &args.old, Level::Error)?;
+    input::leave(gathered);
+    let (gathered, new) = new?;
+    report(&gathered, "NEW", &args.new, Level::Note)?;
+    input::leave(gathered);
     Ok((old, new))
 }
 

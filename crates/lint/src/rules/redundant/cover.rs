@@ -169,7 +169,7 @@ fn may_hold(context: &Context<'_>, own: &str, peer: &Peer, other: &Peer) -> bool
         (Peer::Pods { .. }, Peer::Block(block)) => block.is_everyone(),
         (Peer::Block(_), Peer::Pods { .. }) => false,
         (Peer::Pods { namespaces: home, pods }, Peer::Pods { namespaces: wide_home, pods: wide }) => {
-            let holds_home = match (home, wide_home) {
+            let holds_home = || match (home, wide_home) {
                 (NamespaceScope::Own, NamespaceScope::Own) => true,
                 (NamespaceScope::Own, NamespaceScope::Matching(wide)) => {
                     wide.matches(&context.engine.namespace_labels(own))
@@ -181,7 +181,7 @@ fn may_hold(context: &Context<'_>, own: &str, peer: &Peer, other: &Peer) -> bool
                     context.is_namespace_within(selector, wide)
                 }
             };
-            holds_home && witness::is_within(pods, wide)
+            witness::is_within(pods, wide) && holds_home()
         }
     }
 }
