@@ -3,9 +3,7 @@
 //! `kubectl` reads what starts with a brace as JSON first and as YAML second; so it is here. Nothing here knows a
 //! Kubernetes kind.
 
-use std::collections::HashMap;
-
-use crate::node::{Entry, Node, Value};
+use crate::node::{Entry, Keys, Node, Value};
 use crate::source::{FileId, Span};
 use crate::yaml::{Fault, MAX_DEPTH, duplicate, too_deep};
 
@@ -88,7 +86,7 @@ impl<'t> Json<'t> {
     fn object(&mut self, depth: usize) -> Result<Value, Fault> {
         self.at += 1;
         let mut entries = Vec::new();
-        let mut seen: HashMap<String, Span> = HashMap::new();
+        let mut seen = Keys::default();
         self.blank();
         if self.peek() == Some(b'}') {
             self.at += 1;
@@ -104,7 +102,7 @@ impl<'t> Json<'t> {
             let key_span = self.span(start);
             self.expect(b':', "expected a colon after the key")?;
             let value = self.value(depth + 1)?;
-            if let Some(first) = seen.insert(key.clone(), key_span) {
+            if let Some(first) = seen.find(&entries, &key).and_then(|e| e.key_span) {
                 return Err(duplicate(&key, key_span, first));
             }
             entries.push(Entry { key, key_span: Some(key_span), value });

@@ -11,6 +11,7 @@ mod json;
 mod lower;
 pub mod node;
 mod normalize;
+mod parts;
 mod priority;
 mod read;
 mod service;

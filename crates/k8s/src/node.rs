@@ -2,6 +2,8 @@
 //!
 //! Absent, null and empty stay apart. Nothing here knows a Kubernetes kind.
 
+use std::collections::HashMap;
+
 use crate::source::Span;
 
 /// A value, and where it is written if it comes from text.
@@ -81,6 +83,29 @@ impl Node {
             .map(Node::size)
             .fold((0usize, 0usize), |(n, d), (cn, cd)| (n.saturating_add(cn), d.max(cd)));
         (nodes.saturating_add(1), depth + 1)
+    }
+}
+
+/// Finds keys that are written twice, while a mapping is read.
+#[derive(Debug, Default)]
+pub(crate) struct Keys {
+    /// The places of keys, once there are more than a few.
+    places: HashMap<String, usize>,
+}
+
+impl Keys {
+    /// So many keys are looked through one by one.
+    const FEW: usize = 16;
+
+    /// The entry of a key among those that were read so far: every time those of the time before, and more.
+    pub(crate) fn find<'e>(&mut self, entries: &'e [Entry], key: &str) -> Option<&'e Entry> {
+        if entries.len() <= Keys::FEW {
+            return entries.iter().find(|e| e.key == key);
+        }
+        for (place, entry) in entries.iter().enumerate().skip(self.places.len()) {
+            self.places.insert(entry.key.clone(), place);
+        }
+        self.places.get(key).and_then(|place| entries.get(*place))
     }
 }
 

@@ -1,6 +1,7 @@
 //! Texts in, an inventory and findings out. No I/O.
 
 use std::collections::{BTreeMap, BTreeSet, HashMap};
+use std::string::FromUtf8Error;
 use std::sync::Arc;
 
 use ringfence_policy::Namespace;
@@ -9,9 +10,10 @@ use crate::finding::{Finding, Level};
 use crate::inventory::Inventory;
 use crate::lower::context::{BUILT_IN, Context};
 use crate::node::Node;
-use crate::source::{FileId, SourceFile, Sources, Span};
+use crate::parts::{self, Step};
+use crate::source::{FileId, Sources, Span};
 use crate::store::{Key, Store};
-use crate::{json, priority, yaml};
+use crate::{priority, yaml};
 
 /// How to read.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -73,19 +75,20 @@ where
     T: Into<Arc<str>>,
 {
     let mut reader = Reader::new(options.clone());
-    for (name, text) in files {
-        reader.text(name, text);
-    }
+    let sources = &mut reader.reading.sources;
+    let files: Vec<FileId> = files.into_iter().map(|(name, text)| sources.add(name, text)).collect();
+    reader.files(&files);
     reader.finish()
 }
 
 /// Reads the documents of one text as trees, with the place of every word: for files that are no manifests. The findings
 /// say what could not be read.
 pub fn documents(name: impl Into<Arc<str>>, text: impl Into<Arc<str>>) -> (Vec<Node>, Sources, Vec<Finding>) {
-    let mut reader = Reader::default();
-    let file = reader.reading.sources.add(name, text);
-    let documents = reader.documents(file);
-    (documents, reader.reading.sources, reader.reading.findings)
+    let mut sources = Sources::default();
+    let file = sources.add(name, text);
+    let mut findings = Vec::new();
+    let documents = parts::documents(&sources, file, &mut findings);
+    (documents, sources, findings)
 }
 
 /// Reads one source after the other; [`read`] in steps.
@@ -110,64 +113,59 @@ impl Reader {
     /// Reads a text.
     pub fn text(&mut self, name: impl Into<Arc<str>>, text: impl Into<Arc<str>>) {
         let file = self.reading.sources.add(name, text);
-        for document in &self.documents(file) {
-            self.node(document);
-        }
+        self.files(&[file]);
     }
 
-    /// The documents of a file: as JSON where it is JSON, else as YAML.
-    fn documents(&mut self, file: FileId) -> Vec<Node> {
-        let sources = &self.reading.sources;
-        let Some(SourceFile { name, text, .. }) = sources.file(file) else { return Vec::new() };
-        if u32::try_from(text.len()).is_err() {
-            let fault = yaml::Fault::new(
-                "too-large",
-                Span { file, start: 0, end: 0 },
-                "the file is larger than 4 GiB",
-            );
-            self.reading.findings.push(fault.into_finding(sources));
-            return Vec::new();
-        }
-        let json = json::is_likely(text).then(|| json::parse(file, text));
-        if let Some((documents, None)) = json {
-            return documents;
-        }
-        let mut findings = Vec::new();
-        let mut documents = yaml::parse(file, sources, &mut findings);
-        if let Some((read, Some(fault))) = json {
-            let rest = text.get(fault.span.start as usize..).unwrap_or("");
-            let goes_on_as_yaml = rest.starts_with("---") || rest.starts_with('#');
-            let meant_as_json = name.ends_with(".json") || starts_as_json(text);
-            if !findings.is_empty() && meant_as_json && !goes_on_as_yaml {
-                (documents, findings) = (read, vec![fault.into_finding(sources)]);
+    /// Reads texts that should be UTF-8, by name, many at the same time; where one is not, that is a finding, and nothing
+    /// of it is read.
+    pub fn texts<N: Into<Arc<str>>>(&mut self, texts: impl IntoIterator<Item = (N, Vec<u8>)>) {
+        let mut files = Vec::new();
+        for (name, bytes) in texts {
+            match String::from_utf8(bytes) {
+                Ok(text) => files.push(self.reading.sources.add(name, text)),
+                Err(error) => self.not_utf8(name, &error),
             }
         }
-        self.reading.findings.append(&mut findings);
-        documents
+        self.files(&files);
     }
 
-    /// Reads bytes that should be UTF-8; where they are not, that is a finding, and what is before it is not read.
+    /// Reads bytes as one of [`Reader::texts`].
     pub fn bytes(&mut self, name: impl Into<Arc<str>>, bytes: Vec<u8>) {
-        match String::from_utf8(bytes) {
-            Ok(text) => self.text(name, text),
-            Err(error) => {
-                let at = error.utf8_error().valid_up_to();
-                let help = match error.as_bytes() {
-                    [0xff, 0xfe, ..] | [0xfe, 0xff, ..] => "this looks like UTF-16: save it as UTF-8",
-                    _ => "save the file as UTF-8",
-                };
-                let valid = error.as_bytes().get(..at).unwrap_or(&[]);
-                let file = self.reading.sources.add(name, String::from_utf8_lossy(valid).into_owned());
-                let at = u32::try_from(at).unwrap_or(u32::MAX);
-                let span = Span { file, start: at, end: at };
-                let fault = yaml::Fault::new("encoding", span, "not UTF-8").help(help);
-                self.reading.findings.push(fault.into_finding(&self.reading.sources));
-            }
+        self.texts([(name, bytes)]);
+    }
+
+    fn not_utf8(&mut self, name: impl Into<Arc<str>>, error: &FromUtf8Error) {
+        let at = error.utf8_error().valid_up_to();
+        let help = match error.as_bytes() {
+            [0xff, 0xfe, ..] | [0xfe, 0xff, ..] => "this looks like UTF-16: save it as UTF-8",
+            _ => "save the file as UTF-8",
+        };
+        let valid = error.as_bytes().get(..at).unwrap_or(&[]);
+        let file = self.reading.sources.add(name, String::from_utf8_lossy(valid).into_owned());
+        let at = u32::try_from(at).unwrap_or(u32::MAX);
+        let span = Span { file, start: at, end: at };
+        let fault = yaml::Fault::new("encoding", span, "not UTF-8").help(help);
+        self.reading.findings.push(fault.into_finding(&self.reading.sources));
+    }
+
+    fn files(&mut self, files: &[FileId]) {
+        for steps in parts::read(&self.reading.sources, files, &self.options) {
+            self.keep(steps);
         }
     }
 
     /// Reads an object, or a list of them.
     pub fn node(&mut self, node: &Node) {
+        let mut steps = Vec::new();
+        let own = parts::lower(&self.reading.sources, &self.options, node, &mut steps);
+        if let Some(Step::Object(object)) = own.and_then(|place| steps.get_mut(place)) {
+            object.manifest = Some(node.clone());
+        }
+        self.keep(steps);
+    }
+
+    /// Brings together what was read with what was read before.
+    fn keep(&mut self, steps: Vec<Step>) {
         let mut context = Context {
             sources: &self.reading.sources,
             findings: std::mem::take(&mut self.reading.findings),
@@ -180,12 +178,20 @@ impl Reader {
         let mut store = Store {
             inventory: &mut self.reading.inventory,
             passed_over: &mut self.reading.passed_over,
-            manifests: self.options.keep_manifests.then_some(&mut self.reading.manifests),
+            manifests: &mut self.reading.manifests,
             seen: &mut self.seen,
             generated: &mut self.generated,
             priorities: &mut self.priorities,
         };
-        context.document(node, &mut |context, lowered, node| store.keep(context, lowered, node));
+        for step in steps {
+            match step {
+                Step::Finding(finding) => context.findings.push(finding),
+                Step::Object(mut object) => {
+                    (context.object, context.object_span) = (object.name.take(), object.span);
+                    store.keep(&mut context, *object);
+                }
+            }
+        }
         self.reading.findings = context.findings;
     }
 
@@ -209,9 +215,4 @@ impl Reader {
         self.reading.findings.sort_by_key(place);
         self.reading
     }
-}
-
-/// Whether the first key is in double quotes, as few people write it in YAML.
-fn starts_as_json(text: &str) -> bool {
-    text.split_once('{').is_some_and(|(_, rest)| rest.trim_start().starts_with('"'))
 }

@@ -8,6 +8,7 @@ use crate::inventory::{Gateway, Inventory, Route, Service, Workload};
 use crate::lower::Lowered;
 use crate::lower::context::Context;
 use crate::node::Node;
+use crate::parts::Object;
 use crate::read::Manifest;
 use crate::source::Span;
 
@@ -17,25 +18,26 @@ pub(crate) type Key = (String, String, String);
 /// Kinds that decide nothing here, but tell which pods talk to the API server.
 const RIGHTS: [&str; 4] = ["Role", "ClusterRole", "RoleBinding", "ClusterRoleBinding"];
 
-fn as_written(kind: &str, node: &Node, default_namespace: &str) -> Manifest {
+/// Whether objects of a kind that is passed over are kept as they are written.
+pub(crate) fn is_about_rights(kind: &str) -> bool {
+    RIGHTS.contains(&kind)
+}
+
+fn as_written(kind: &str, node: Node, default_namespace: &str) -> Manifest {
     let metadata = |key: &str| node.get("metadata")?.get(key)?.as_str().filter(|text| !text.is_empty());
     let namespace = match kind.starts_with("Cluster") {
         true => "",
         false => metadata("namespace").unwrap_or(default_namespace),
     };
-    Manifest {
-        kind: kind.to_owned(),
-        namespace: namespace.to_owned(),
-        name: metadata("name").unwrap_or_default().to_owned(),
-        node: node.clone(),
-    }
+    let (namespace, name) = (namespace.to_owned(), metadata("name").unwrap_or_default().to_owned());
+    Manifest { kind: kind.to_owned(), namespace, name, node }
 }
 
 /// Where lowered objects go; each name once.
 pub(crate) struct Store<'r> {
     pub(crate) inventory: &'r mut Inventory,
     pub(crate) passed_over: &'r mut BTreeMap<String, usize>,
-    pub(crate) manifests: Option<&'r mut Vec<Manifest>>,
+    pub(crate) manifests: &'r mut Vec<Manifest>,
     /// By name, the place in the inventory and where the name is written.
     pub(crate) seen: &'r mut HashMap<Key, (usize, Option<Span>)>,
     /// How often a name was met that the server completes.
@@ -45,16 +47,14 @@ pub(crate) struct Store<'r> {
 }
 
 impl Store<'_> {
-    pub(crate) fn keep(&mut self, context: &mut Context<'_>, mut lowered: Lowered, node: &Node) {
+    pub(crate) fn keep(&mut self, context: &mut Context<'_>, object: Object) {
+        let Object { mut lowered, span, manifest, .. } = object;
         self.complete_name(&mut lowered);
         let (kind, meta) = match &lowered {
             Lowered::PassedOver(kind) => {
                 *self.passed_over.entry(kind.clone()).or_default() += 1;
-                if let Some(manifests) = &mut self.manifests
-                    && RIGHTS.contains(&kind.as_str())
-                {
-                    manifests.push(as_written(kind, node, context.default_namespace));
-                }
+                let manifest = manifest.map(|node| as_written(kind, node, context.default_namespace));
+                self.manifests.extend(manifest);
                 return;
             }
             Lowered::Workload(workload, meta) => (workload.kind.as_str(), meta),
@@ -67,12 +67,12 @@ impl Store<'_> {
             Lowered::ClusterPolicy(policy, meta, _) => (policy.name.kind.as_str(), meta),
         };
         let key = (kind.to_owned(), meta.namespace.clone(), meta.name.clone());
-        if let Some(manifests) = &mut self.manifests {
+        if let Some(node) = manifest {
             let (kind, namespace, name) = key.clone();
-            manifests.push(Manifest { kind, namespace, name, node: node.clone() });
+            self.manifests.push(Manifest { kind, namespace, name, node });
         }
         let mut place =
-            Place { seen: self.seen, key, is_generated: meta.is_generated, span: meta.span.or(node.span) };
+            Place { seen: self.seen, key, is_generated: meta.is_generated, span: meta.span.or(span) };
         let inventory = &mut *self.inventory;
         match lowered {
             Lowered::PassedOver(_) => {}

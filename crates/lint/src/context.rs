@@ -1,17 +1,17 @@
 //! What every rule looks at: the inventory, the engine, and the text with its places.
 
-use std::cell::RefCell;
 use std::collections::{BTreeMap, BTreeSet, HashMap};
 use std::net::IpAddr;
-use std::rc::Rc;
+use std::sync::{Arc, Mutex, PoisonError};
 
 use ringfence_k8s::{Inventory, Manifest, Node, Place, Reading, Service, Sources, Span, Workload};
 use ringfence_policy::{
-    Direction, Engine, IpBlock, Labels, NamespaceScope, Peer, Peers, Pod, PodId, Policy, PolicyId,
-    PolicyName, Rule,
+    Direction, Engine, IpBlock, LabelSelector, Labels, NamedPort, NamespaceScope, Peer, Peers, Pod, PodId,
+    Policy, PolicyId, PolicyName, Protocol, Rule,
 };
 
 use crate::view::{ClusterView, PolicyView};
+use crate::witness;
 
 /// What the caller knows beside the manifests.
 #[derive(Debug, Clone, Default, PartialEq, Eq)]
@@ -34,18 +34,25 @@ pub struct Context<'a> {
     by_namespace: BTreeMap<String, Vec<usize>>,
     manifests: HashMap<(&'a str, &'a str, &'a str), &'a Node>,
     all_manifests: &'a [Manifest],
-    peers: RefCell<Matches>,
+    /// What was asked for before.
+    peers: Mutex<Matches>,
+    scopes: Mutex<Scopes>,
     /// The Services before each pod.
     fronts: Vec<Vec<usize>>,
     by_name: HashMap<&'a PolicyName, usize>,
     /// The pods, less those on their node's network, by their addresses.
-    pub(crate) addresses: BTreeMap<IpAddr, usize>,
+    pub(crate) addresses: BTreeSet<(IpAddr, usize)>,
+    /// The ports with a name of all pods.
+    named_ports: BTreeSet<NamedPort>,
     /// The labels of the namespaces with pods, the automatic one among them.
     labels: BTreeMap<String, Labels>,
 }
 
 /// The pods that peers match, by the policy's namespace where that matters.
-type Matches = HashMap<(String, Peer), Rc<[usize]>>;
+type Matches = HashMap<Peer, HashMap<String, Arc<[usize]>>>;
+
+/// The namespaces with pods that selectors match.
+type Scopes = HashMap<LabelSelector, Arc<[String]>>;
 
 /// A pod, or pods of one workload, and what it is made from.
 #[derive(Debug)]
@@ -87,7 +94,9 @@ impl<'a> Context<'a> {
         let held = pods.iter().enumerate().filter(|(_, p): &(usize, &PodView<'_>)| !p.pod.host_network);
         let addresses =
             held.flat_map(|(place, p)| p.pod.addresses.iter().map(move |a| (*a, place))).collect();
+        let named_ports = pods.iter().flat_map(|p: &PodView<'_>| p.pod.named_ports.clone()).collect();
         let mut context = Context {
+            named_ports,
             addresses,
             labels,
             inventory,
@@ -100,7 +109,8 @@ impl<'a> Context<'a> {
             by_namespace,
             manifests,
             all_manifests: &reading.manifests,
-            peers: RefCell::default(),
+            peers: Mutex::default(),
+            scopes: Mutex::default(),
             fronts: Vec::new(),
             by_name: inventory.policies.iter().enumerate().map(|(place, p)| (&p.name, place)).collect(),
         };
@@ -177,37 +187,70 @@ impl<'a> Context<'a> {
         }
     }
 
+    /// The namespaces with pods that a selector matches.
+    pub(crate) fn matching_namespaces(&self, selector: &LabelSelector) -> Arc<[String]> {
+        let known = || self.scopes.lock().unwrap_or_else(PoisonError::into_inner);
+        if let Some(known) = known().get(selector) {
+            return known.clone();
+        }
+        let matching = self.labels.iter().filter(|(_, labels)| selector.matches(labels));
+        let matching: Arc<[String]> = matching.map(|(name, _)| name.clone()).collect();
+        known().insert(selector.clone(), matching.clone());
+        matching
+    }
+
     /// The namespaces with pods that a peer looks in.
-    pub(crate) fn scope<'c>(
-        &'c self,
-        scope: &'c NamespaceScope,
-        own: &'c str,
-    ) -> impl Iterator<Item = &'c str> {
-        self.inhabited().filter(move |n| self.in_scope(scope, own, n))
+    pub(crate) fn scope(&self, scope: &NamespaceScope, own: &str) -> Arc<[String]> {
+        match scope {
+            NamespaceScope::Own if self.by_namespace.contains_key(own) => Arc::from([own.to_owned()]),
+            NamespaceScope::Own => Arc::from([]),
+            NamespaceScope::Matching(selector) => self.matching_namespaces(selector),
+        }
     }
 
     /// The pods that a peer of selectors matches; none on their node's network.
-    pub(crate) fn matched(&self, own: &str, peer: &Peer) -> Rc<[usize]> {
-        let Peer::Pods { namespaces, pods } = peer else { return Rc::from([]) };
+    pub(crate) fn matched(&self, own: &str, peer: &Peer) -> Arc<[usize]> {
+        let Peer::Pods { namespaces, pods } = peer else { return Arc::from([]) };
         let own = if *namespaces == NamespaceScope::Own { own } else { "" };
-        let key = (own.to_owned(), peer.clone());
-        if let Some(known) = self.peers.borrow().get(&key) {
+        let known = || self.peers.lock().unwrap_or_else(PoisonError::into_inner);
+        if let Some(known) = known().get(peer).and_then(|by_own| by_own.get(own)) {
             return known.clone();
         }
-        let matched: Rc<[usize]> = self
-            .scope(namespaces, own)
-            .flat_map(|n| self.pods_of(n))
-            .copied()
-            .filter(|p| self.pod(*p).is_some_and(|p| !p.pod.host_network && pods.matches(&p.pod.labels)))
-            .collect();
-        self.peers.borrow_mut().insert(key, matched.clone());
+        let is_matched = |p: &PodView<'_>| !p.pod.host_network && pods.matches(&p.pod.labels);
+        let scope = self.scope(namespaces, own);
+        let places = scope.iter().flat_map(|n| self.pods_of(n)).copied();
+        let matched: Arc<[usize]> = places.filter(|p| self.pod(*p).is_some_and(is_matched)).collect();
+        known().entry(peer.clone()).or_default().insert(own.to_owned(), matched.clone());
         matched
     }
 
     /// The pods with an address in a block.
     pub(crate) fn inside<'c>(&'c self, block: &'c IpBlock) -> impl Iterator<Item = usize> + 'c {
-        let range = self.addresses.range(block.cidr().network()..=block.cidr().broadcast());
-        range.filter(|(address, _)| block.contains(**address)).map(|(_, place)| *place)
+        let range =
+            self.addresses.range((block.cidr().network(), 0)..=(block.cidr().broadcast(), usize::MAX));
+        range.filter(|(address, _)| block.contains(*address)).map(|(_, place)| *place)
+    }
+
+    /// The numbers that a port's name means on the pods of a namespace, or on all.
+    pub(crate) fn numbers<'c>(
+        &'c self,
+        namespace: Option<&str>,
+        name: &'c str,
+        protocol: Protocol,
+    ) -> impl Iterator<Item = u16> + 'c {
+        let own = namespace.map(|n| self.pods_of(n)).unwrap_or_default();
+        let own = self.views(own).flat_map(|p| &p.pod.named_ports);
+        let is_for_all = namespace.is_none();
+        let all = self.named_ports.iter().filter(move |_| is_for_all);
+        own.chain(all).filter(move |n| n.name == name && n.protocol == protocol).map(|n| n.port)
+    }
+
+    /// Whether every namespace that a selector matches, those included that are not here, is matched by another, as far as
+    /// can be told. Those that are asked for by name have labels that are known.
+    pub(crate) fn is_namespace_within(&self, narrow: &LabelSelector, wide: &LabelSelector) -> bool {
+        let matches = |name: &&String| wide.matches(&self.engine.namespace_labels(name));
+        witness::is_within(narrow, wide)
+            || witness::names(narrow).is_some_and(|names| names.iter().all(matches))
     }
 
     /// The object as it is written.

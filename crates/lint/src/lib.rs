@@ -18,6 +18,8 @@ mod suppress;
 mod view;
 mod witness;
 
+use rayon::prelude::{IntoParallelRefIterator, ParallelIterator};
+
 pub use code::{CODES, Code};
 pub use context::{Context, Options};
 pub use finding::{Edit, Finding};
@@ -26,7 +28,7 @@ pub use suppress::{Ignore, Suppressed, suppress};
 
 /// Everything that is doubtful in the policies, in the order of the text.
 pub fn check(context: &Context<'_>) -> Vec<Finding> {
-    let mut findings: Vec<Finding> = rules::ALL.iter().flat_map(|rule| rule(context)).collect();
+    let mut findings: Vec<Finding> = rules::ALL.par_iter().flat_map_iter(|rule| rule(context)).collect();
     sort(&mut findings);
     findings
 }

@@ -49,14 +49,9 @@ pub(crate) fn is_within(narrow: &LabelSelector, wide: &LabelSelector) -> bool {
     })
 }
 
-/// The same for namespaces. One that is asked for by its name has labels that only the engine knows: it is asked.
-pub(crate) fn may_be_within(narrow: &LabelSelector, wide: &LabelSelector) -> bool {
-    is_one_namespace(narrow) || is_within(narrow, wide)
-}
-
-/// Whether only one namespace can match.
-pub(crate) fn is_one_namespace(selector: &LabelSelector) -> bool {
-    values(selector, NAMESPACE_NAME_LABEL).is_some_and(|values| values.len() == 1)
+/// The names of the only namespaces that a selector can match, where it asks for them by name.
+pub(crate) fn names(selector: &LabelSelector) -> Option<BTreeSet<&String>> {
+    values(selector, NAMESPACE_NAME_LABEL)
 }
 
 /// The namespace that a selector asks for by its name.

@@ -3,6 +3,7 @@
 use ringfence_policy::{Because, Direction, End, Engine, PodId, PolicyKey, RuleRef, Side, Tier, World};
 
 use crate::naive::{self, RuleName};
+use crate::party::pod_at;
 use crate::questions::questions;
 
 /// Asks both engines the questions of a seed: how many sides they agree on, or the first on which they do not, in words.
@@ -96,10 +97,7 @@ fn name(engine: &Engine, rule: RuleRef) -> Option<RuleName> {
 fn subject(end: naive::End, world: &World) -> Option<PodId> {
     match end {
         naive::End::Pod(pod) | naive::End::PodAt(pod, _) => Some(pod),
-        naive::End::Outside(address) => {
-            let owns = |p: &ringfence_policy::Pod| !p.host_network && p.addresses.contains(&address);
-            world.pods.iter().position(owns).map(|place| PodId(place as u32))
-        }
+        naive::End::Outside(address) => pod_at(world, address).map(|(pod, _)| pod),
     }
 }
 

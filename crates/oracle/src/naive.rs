@@ -13,7 +13,7 @@ use ringfence_policy::cluster::ClusterTier;
 use ringfence_policy::model::{Pod, PodId, PolicyKey, PolicyName, Traffic, World};
 
 use crate::matching::is_v4;
-use crate::party::{Party, addresses_of, pod_of};
+use crate::party::{Party, owned_addresses, pod_of};
 
 /// One end of a connection.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash)]
@@ -106,9 +106,7 @@ pub fn allowed(world: &World, from: &End, to: &End, traffic: Traffic) -> bool {
 /// none in common, or none is known, the ends as they are.
 fn by_family(world: &World, from: &End, to: &End) -> Vec<(End, End)> {
     let by_address = |end: &End| match *end {
-        End::Pod(id) => {
-            addresses_of(world, pod_of(world, id)).into_iter().map(|a| (End::PodAt(id, a), a)).collect()
-        }
+        End::Pod(id) => owned_addresses(world, id).into_iter().map(|a| (End::PodAt(id, a), a)).collect(),
         End::PodAt(_, address) | End::Outside(address) => vec![(*end, address)],
     };
     let (sources, destinations) = (by_address(from), by_address(to));

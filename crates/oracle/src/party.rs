@@ -16,6 +16,8 @@ use crate::naive::End;
 pub(crate) struct Party<'w> {
     pod: Option<(PodId, &'w Pod)>,
     addresses: Vec<IpAddr>,
+    /// The address by which it is named.
+    named_by: Option<IpAddr>,
 }
 
 impl<'w> Party<'w> {
@@ -25,11 +27,15 @@ impl<'w> Party<'w> {
         match *end {
             End::Pod(id) => {
                 let pod = pod_of(world, id);
-                Party { pod: Some((id, pod)), addresses: addresses_of(world, pod) }
+                Party { pod: Some((id, pod)), addresses: addresses_of(world, pod), named_by: None }
             }
-            End::PodAt(id, address) => Party { pod: Some((id, pod_of(world, id))), addresses: vec![address] },
-            End::Outside(address) => Party { pod: pod_at(world, address), addresses: vec![address] },
+            End::PodAt(id, address) => Party::at(Some((id, pod_of(world, id))), address),
+            End::Outside(address) => Party::at(pod_at(world, address), address),
         }
+    }
+
+    fn at(pod: Option<(PodId, &'w Pod)>, address: IpAddr) -> Party<'w> {
+        Party { pod, addresses: vec![address], named_by: Some(address) }
     }
 
     /// The pod, if it has a network of its own: only then do policies hold it and selectors match it.
@@ -51,8 +57,8 @@ impl<'w> Party<'w> {
         }
         let Some(node) = &subject.node else { return false };
         let is_pod_on_it = self.pod.is_some_and(|(_, pod)| pod.node.as_ref() == Some(node));
-        let mut its_addresses = world.nodes.iter().filter(|n| n.name == *node).flat_map(|n| &n.addresses);
-        is_pod_on_it || its_addresses.any(|address| self.has(*address))
+        let is_its_address = self.named_by.and_then(|a| node_at(world, a)).is_some_and(|n| n.name == *node);
+        is_pod_on_it || is_its_address
     }
 
     /// Whether this end is known to have the address.
@@ -121,9 +127,34 @@ fn node_of<'w>(world: &'w World, pod: &Pod) -> Option<&'w Node> {
     world.nodes.iter().find(|node| pod.node.as_ref() == Some(&node.name))
 }
 
-/// The pod with a network of its own that has this address.
-fn pod_at(world: &World, address: IpAddr) -> Option<(PodId, &Pod)> {
-    pods(world).find(|(_, pod)| !pod.host_network && pod.addresses.contains(&address))
+/// The addresses by which a pod can be named: those of its own that are not somebody else's. On its node's network that is
+/// the node's too.
+pub(crate) fn owned_addresses(world: &World, id: PodId) -> Vec<IpAddr> {
+    let pod = pod_of(world, id);
+    let mut addresses = addresses_of(world, pod);
+    addresses.retain(|address| match node_at(world, *address) {
+        Some(node) => pod.host_network && pod.node.as_ref() == Some(&node.name),
+        None => pod_at(world, *address).is_some_and(|(owner, other)| {
+            owner == id || pod.host_network && other.host_network && pod.node == other.node
+        }),
+    });
+    addresses
+}
+
+/// The pod whose address this is. A node's address is no pod's. Of several pods that claim one, those with a network of
+/// their own come first, and of these the first by namespace and name.
+pub(crate) fn pod_at(world: &World, address: IpAddr) -> Option<(PodId, &Pod)> {
+    if node_at(world, address).is_some() {
+        return None;
+    }
+    let claimants = pods(world).filter(|(_, pod)| pod.addresses.contains(&address));
+    claimants.min_by_key(|(_, pod)| (pod.host_network, &pod.namespace, &pod.name))
+}
+
+/// The node whose address this is: of several the first by name.
+fn node_at(world: &World, address: IpAddr) -> Option<&Node> {
+    let claimants = world.nodes.iter().filter(|node| node.addresses.contains(&address));
+    claimants.min_by_key(|node| &node.name)
 }
 
 fn pods(world: &World) -> impl Iterator<Item = (PodId, &Pod)> {

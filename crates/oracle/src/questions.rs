@@ -10,7 +10,7 @@ use ringfence_policy::model::{IpBlock, Peer, Peers, PodId, PortRef, Ports, Proto
 
 use crate::matching::{bounds, is_v4};
 use crate::naive::End;
-use crate::party::addresses_of;
+use crate::party::owned_addresses;
 use crate::random::Random;
 
 /// At most so many questions about one world; a random part where there would be more.
@@ -51,11 +51,11 @@ pub fn questions(world: &World, seed: u64) -> Vec<(End, End, Traffic)> {
     asked
 }
 
-/// Every pod as an end, by each of its addresses.
+/// Every pod as an end, by each of its addresses that is nobody else's.
 pub fn pod_ends(world: &World) -> Vec<End> {
     let mut ends = Vec::new();
-    for (id, pod) in (0..).map(PodId).zip(&world.pods) {
-        let addresses: BTreeSet<IpAddr> = addresses_of(world, pod).into_iter().collect();
+    for (id, _) in (0..).map(PodId).zip(&world.pods) {
+        let addresses: BTreeSet<IpAddr> = owned_addresses(world, id).into_iter().collect();
         if addresses.is_empty() {
             ends.push(End::Pod(id));
         }

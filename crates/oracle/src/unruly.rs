@@ -18,7 +18,6 @@ pub struct Unruly {
     /// What the changes are made of.
     stock: World,
     engine: Engine,
-    /// In the order in which they came to own their addresses.
     pods: Vec<(PodId, Pod)>,
     nodes: Vec<Node>,
     namespaces: BTreeMap<String, Namespace>,
@@ -62,7 +61,7 @@ impl Unruly {
 
     /// The pods that there are, in the order of [`Unruly::world`].
     pub fn pods(&self) -> impl Iterator<Item = PodId> {
-        self.pods.iter().map(|(id, _)| *id)
+        self.pods.iter().rev().map(|(id, _)| *id)
     }
 
     /// One update more.
@@ -94,18 +93,12 @@ impl Unruly {
             4..=6 => {
                 let Some((id, before)) = self.any_pod() else { return };
                 let pod = match self.random.below(3) {
-                    0 => before.clone(),
+                    0 => before,
                     1 => self.pod(),
-                    _ => self.other(before.clone()),
+                    _ => self.other(before),
                 };
                 changes.push(Change::SetPod(id, pod.clone()));
-                if pod.addresses == before.addresses {
-                    // It keeps its place among those who have them.
-                    self.pods.iter_mut().filter(|(known, _)| *known == id).for_each(|p| p.1 = pod.clone());
-                } else {
-                    self.pods.retain(|(known, _)| *known != id);
-                    self.pods.push((id, pod));
-                }
+                self.pods.iter_mut().filter(|(known, _)| *known == id).for_each(|p| p.1 = pod.clone());
             }
             7..=8 => {
                 let Some((id, _)) = self.any_pod() else { return };
@@ -182,6 +175,14 @@ impl Unruly {
         if self.random.chance(70) {
             pod.addresses = self.addresses();
         }
+        // Names are unique, and their order is not the one in which pods come.
+        while self
+            .pods
+            .iter()
+            .any(|(_, other)| (&other.namespace, &other.name) == (&pod.namespace, &pod.name))
+        {
+            pod.name = format!("{}-{}", self.random.below(10), pod.name);
+        }
         pod
     }
 
@@ -189,7 +190,7 @@ impl Unruly {
     fn other(&mut self, mut pod: Pod) -> Pod {
         let other = self.pod();
         match self.random.below(6) {
-            0 => pod.namespace = other.namespace,
+            0 => (pod.namespace, pod.name) = (other.namespace, other.name),
             1 => pod.host_network = !pod.host_network,
             2 => pod.node = other.node,
             3 => pod.labels = other.labels,
@@ -209,12 +210,12 @@ impl Unruly {
         addresses
     }
 
-    /// The world as it is now: what a fresh engine is made of.
+    /// The world as it is now: what a fresh engine is made of. What came last comes first: no answer follows from the order.
     pub fn world(&self) -> World {
         let mut world = World {
             namespaces: self.namespaces.values().cloned().collect(),
-            nodes: self.nodes.clone(),
-            pods: self.pods.iter().map(|(_, pod)| pod.clone()).collect(),
+            nodes: self.nodes.iter().rev().cloned().collect(),
+            pods: self.pods.iter().rev().map(|(_, pod)| pod.clone()).collect(),
             pod_cidrs: self.pod_cidrs.clone(),
             ..World::default()
         };

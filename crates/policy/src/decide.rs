@@ -16,14 +16,14 @@ use crate::verdict::{Because, Direction, Side, Tier, Verdict};
 #[derive(Debug, Clone, PartialEq, Eq, Hash)]
 pub(crate) struct Matching {
     /// By tier.
-    rules: [Vec<RuleRef>; 3],
-    network: NetworkTier,
+    pub(crate) rules: [Vec<RuleRef>; 3],
+    pub(crate) network: NetworkTier,
     named: NamedId,
 }
 
 /// What the tier of NetworkPolicies has to say.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
-enum NetworkTier {
+pub(crate) enum NetworkTier {
     /// Nothing: no NetworkPolicy isolates the pod in the direction.
     Silent,
     /// Only what some rule allows may pass.

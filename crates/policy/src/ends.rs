@@ -74,13 +74,19 @@ impl Engine {
         let Some(pod) = self.pod(id) else { return Vec::new() };
         let mut addresses = self.addresses_of(pod);
         addresses.retain(|address| match self.owners.get(address) {
-            Some(Owner::Pod(owner)) => *owner == id || pod.host_network,
+            Some(Owner::Pod(owner)) => *owner == id || pod.host_network && self.share_a_node(id, *owner),
             Some(Owner::Node(node)) => pod.host_network && self.node_of(id) == Some(*node),
             None => false,
         });
         addresses.sort_unstable();
         addresses.dedup();
         addresses
+    }
+
+    /// Whether two pods on their node's network are on the same one, whose address is as much the one's as the other's.
+    fn share_a_node(&self, one: PodId, other: PodId) -> bool {
+        let (one, other) = (self.place(one), self.place(other));
+        one.group.is_none() && other.group.is_none() && one.node == other.node
     }
 
     /// A pod's own addresses; for one on its node's network the node's too.
@@ -115,6 +121,11 @@ impl Engine {
     /// What policies can tell of an end.
     pub fn identity(&self, end: End) -> Identity {
         self.found_identity(self.find(end))
+    }
+
+    /// What policies could tell of a pod if it had an address of this class, and were asked for by it.
+    pub fn identity_with(&self, pod: PodId, class: ClassId) -> Identity {
+        Identity { class, ..self.identity(End::Pod(pod)) }
     }
 
     /// What policies can tell of an address outside, by the class of its longest prefix.

@@ -55,7 +55,7 @@ pub struct Engine {
     pub(crate) unplaced: FxHashSet<PodId>,
     pub(crate) unplaced_in: Unplaced,
     pub(crate) owners: FxHashMap<IpAddr, Owner>,
-    /// Those who would own an address if its owner did not.
+    /// Those who claim an address and would own it if its owner did not.
     pub(crate) outdone: FxHashMap<IpAddr, Vec<Owner>>,
     /// The addresses that have an owner, in order.
     pub(crate) owned: BTreeSet<IpAddr>,

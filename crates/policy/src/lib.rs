@@ -28,6 +28,7 @@ mod slots;
 pub mod statistics;
 mod update;
 pub mod verdict;
+mod without;
 
 pub use addresses::{AddressRange, AddressSpace, ClassId};
 pub use apart::{possible_labels, unlike};
@@ -56,3 +57,4 @@ pub use reach::compare::{
 pub use reach::{Connection, Connections, Reach, ReachEnd, Rows, View};
 pub use statistics::Statistics;
 pub use verdict::{Because, Direction, Side, Tier, Verdict};
+pub use without::Without;

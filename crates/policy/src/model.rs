@@ -32,6 +32,11 @@ pub type Label = (String, String);
 pub const NAMESPACE_NAME_LABEL: &str = "kubernetes.io/metadata.name";
 
 /// Everything that decides who may talk to whom.
+///
+/// The order of its lists means nothing, but for the numbers of pods. So where several claim one address, which no cluster
+/// should show but a stale one can, what they are decides whose it is: a node before pods, a pod with a network of its own
+/// before one on its node's, and of these the first by namespace and name. The others keep what their selectors match and
+/// are known without that address.
 #[derive(Debug, Clone, Default)]
 pub struct World {
     /// The namespaces. A pod or policy in a namespace that is not listed lives in one with only

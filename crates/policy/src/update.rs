@@ -16,7 +16,7 @@ use std::net::IpAddr;
 use rustc_hash::FxHashSet;
 
 use crate::change::{Change, Delta};
-use crate::engine::Engine;
+use crate::engine::{Engine, Owner};
 use crate::index::GroupId;
 use crate::matchers::PeerId;
 use crate::model::PodId;
@@ -91,31 +91,26 @@ impl<'e> Update<'e> {
             Change::AddPod(pod) => {
                 let id = PodId(self.engine.pods.insert(pod.clone()));
                 self.added.push(id);
-                self.own_all(&pod.addresses, id);
+                self.own_all(&pod.addresses, Owner::Pod(id));
                 self.place_pod(id, &pod);
             }
             Change::SetPod(id, pod) => match self.engine.pods.get(id.0) {
                 Some(before) if *before != pod => {
                     let before = before.clone();
-                    if before.addresses == pod.addresses {
-                        // It does not become their latest owner: of two pods with one address, the other may have come
-                        // since.
-                        self.addresses.extend(&pod.addresses);
-                    } else {
-                        self.disown_all(&before.addresses, id);
-                        self.own_all(&pod.addresses, id);
-                    }
+                    self.disown_all(&before.addresses, Owner::Pod(id));
                     self.unplace_pod(id);
                     if let Some(slot) = self.engine.pods.get_mut(id.0) {
                         *slot = pod.clone();
                     }
+                    // With another name it may be another's turn.
+                    self.own_all(&pod.addresses, Owner::Pod(id));
                     self.place_pod(id, &pod);
                 }
                 _ => {}
             },
             Change::RemovePod(id) => {
                 if let Some(before) = self.engine.pods.remove(id.0) {
-                    self.disown_all(&before.addresses, id);
+                    self.disown_all(&before.addresses, Owner::Pod(id));
                     self.unplace_pod(id);
                 }
             }

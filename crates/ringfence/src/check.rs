@@ -34,7 +34,7 @@ pub(crate) fn run(args: &CheckArgs, terminal: &Terminal) -> anyhow::Result<ExitC
     }
     let config = Config::find(args.config.as_deref(), &args.paths)?;
     let Gathered { reading, problems } = input::gather(&args.paths, &args.input, terminal, true)?;
-    let errors = reading.findings.iter().filter(|f| f.level == Level::Error).count() + problems;
+    let errors = reading.findings.iter().filter(|f| f.level == Level::Error).count() + problems.len();
     let is_whole = errors == 0 || args.input.skip_invalid;
     let found = findings(&reading, args, &config, is_whole);
     let mut suppressed = if is_whole {
@@ -57,6 +57,8 @@ pub(crate) fn run(args: &CheckArgs, terminal: &Terminal) -> anyhow::Result<ExitC
         return Err(input::unreadable(errors).into());
     }
     let fails = report.findings.iter().any(|f| args.fail_on.fails(f.level));
+    input::leave(suppressed);
+    input::leave(reading);
     Ok(if fails { ExitCode::from(cli::DENIED) } else { ExitCode::SUCCESS })
 }
 
@@ -66,7 +68,10 @@ fn findings(reading: &Reading, args: &CheckArgs, config: &Config, is_whole: bool
     if is_whole {
         let engine = input::engine(&reading.inventory, &args.input);
         let options = Options { namespace: args.input.namespace.clone() };
-        findings.extend(ringfence_lint::check(&Context::new(reading, &engine, options)));
+        let context = Context::new(reading, &engine, options);
+        findings.extend(ringfence_lint::check(&context));
+        input::leave(context);
+        input::leave(engine);
     }
     let mut findings: Vec<Finding> = findings.into_iter().filter_map(|f| config.level(f)).collect();
     ringfence_lint::sort(&mut findings);

@@ -19,6 +19,7 @@ use ringfence_policy::{Comparison, Engine, Mapped, World};
 use self::args::{DiffArgs, DiffFormat};
 use self::model::Diff;
 use crate::cli;
+use crate::input;
 use crate::terminal::Terminal;
 
 /// Reads both, compares and shows.
@@ -37,7 +38,11 @@ pub(crate) fn run(args: &DiffArgs, terminal: &Terminal) -> anyhow::Result<ExitCo
     for note in &diff.notes {
         terminal.note(note);
     }
-    Ok(if diff.is_equivalent() { ExitCode::SUCCESS } else { ExitCode::from(cli::DENIED) })
+    let code = if diff.is_equivalent() { ExitCode::SUCCESS } else { ExitCode::from(cli::DENIED) };
+    input::leave(diff);
+    input::leave(comparison);
+    input::leave((old, new));
+    Ok(code)
 }
 
 /// Both worlds compiled and mapped, at the same time: that is most of the work.

@@ -12,7 +12,7 @@ use crate::cli::InputArgs;
 use crate::cluster;
 use crate::complaint::Complaint;
 use crate::diagnostics;
-use crate::files::{self, Files};
+use crate::files::{self, Files, Problem};
 use crate::terminal::Terminal;
 
 /// What the manifests say, ready to be asked.
@@ -57,56 +57,53 @@ fn read_keeping(
     keep_manifests: bool,
 ) -> anyhow::Result<Input> {
     let gathered = gather(paths, args, terminal, keep_manifests)?;
-    let (world, reading) = reported(gathered, args, terminal, Level::Note)?;
+    report(&gathered, args, terminal, Level::Note)?;
+    let reading = gathered.reading;
     Ok(Input {
-        engine: Engine::new(world),
+        engine: engine(&reading.inventory, args),
         inventory: reading.inventory,
         sources: reading.sources,
         manifests: reading.manifests,
     })
 }
 
-/// Reads texts and reports what is wrong with them from a level on.
+/// Reports what is wrong with what was read, files that could not be read too, from a level on.
 ///
 /// # Errors
 ///
 /// As [`read`].
-pub(crate) fn parse(
-    files: Files,
+pub(crate) fn report_all(
+    gathered: &Gathered,
     args: &InputArgs,
     terminal: &Terminal,
-    keep_manifests: bool,
     least: Level,
-) -> anyhow::Result<(World, Reading)> {
-    reported(gather_files(files, args, terminal, keep_manifests), args, terminal, least)
+) -> anyhow::Result<()> {
+    complain(&gathered.problems, terminal);
+    report(gathered, args, terminal, least)
 }
 
-fn reported(
-    gathered: Gathered,
-    args: &InputArgs,
-    terminal: &Terminal,
-    least: Level,
-) -> anyhow::Result<(World, Reading)> {
+/// The same, where files that could not be read are reported already.
+fn report(gathered: &Gathered, args: &InputArgs, terminal: &Terminal, least: Level) -> anyhow::Result<()> {
     let Gathered { reading, problems } = gathered;
     for finding in reading.findings.iter().filter(|finding| finding.level >= least) {
         terminal.aside(&diagnostics::finding(finding, &reading.sources, terminal.colors_errors()));
     }
-    let errors = reading.findings.iter().filter(|f| f.level == Level::Error).count() + problems;
+    let errors = reading.findings.iter().filter(|f| f.level == Level::Error).count() + problems.len();
     if errors > 0 && !args.skip_invalid {
         return Err(unreadable(errors).into());
     }
-    Ok((world(&reading.inventory, args), reading))
+    Ok(())
 }
 
 /// What was read, with its findings not reported yet.
 #[derive(Debug)]
 pub(crate) struct Gathered {
     pub(crate) reading: Reading,
-    /// How many files or folders could not be read; these are reported.
-    pub(crate) problems: usize,
+    /// The files and folders that could not be read.
+    pub(crate) problems: Vec<Problem>,
 }
 
-/// Reads all paths, or without one the cluster, and reports files that cannot be read on standard error.
+/// Reads all paths, or without one the cluster, and reports files that could not be read on standard error.
 ///
 /// # Errors
 ///
@@ -120,25 +117,29 @@ pub(crate) fn gather(
     if paths.is_empty() {
         let mut reader = reader(args, keep_manifests);
         cluster::read(args, terminal)?.iter().for_each(|list| reader.node(list));
-        return Ok(Gathered { reading: reader.finish(), problems: 0 });
+        return Ok(Gathered { reading: reader.finish(), problems: Vec::new() });
     }
-    Ok(gather_files(files::read(paths, &mut stdin().lock()), args, terminal, keep_manifests))
+    let gathered = gather_files(files::read(paths, &mut stdin().lock()), args, keep_manifests);
+    complain(&gathered.problems, terminal);
+    Ok(gathered)
 }
 
 fn reader(args: &InputArgs, keep_manifests: bool) -> Reader {
     Reader::new(ReadOptions { default_namespace: args.default_namespace().to_owned(), keep_manifests })
 }
 
-fn gather_files(files: Files, args: &InputArgs, terminal: &Terminal, keep_manifests: bool) -> Gathered {
-    for problem in &files.problems {
+/// Reads files, and reports nothing.
+pub(crate) fn gather_files(files: Files, args: &InputArgs, keep_manifests: bool) -> Gathered {
+    let mut reader = reader(args, keep_manifests);
+    reader.texts(files.contents);
+    Gathered { reading: reader.finish(), problems: files.problems }
+}
+
+fn complain(problems: &[Problem], terminal: &Terminal) {
+    for problem in problems {
         let complaint = Complaint::new(format!("{}: {}", problem.path, problem.message)).help(&problem.help);
         terminal.complain(&complaint.into());
     }
-    let mut reader = reader(args, keep_manifests);
-    for (name, bytes) in files.contents {
-        reader.bytes(name, bytes);
-    }
-    Gathered { reading: reader.finish(), problems: files.problems.len() }
 }
 
 /// Why there is no answer where some of the input could not be read.
@@ -148,12 +149,18 @@ pub(crate) fn unreadable(errors: usize) -> Complaint {
         .help("--skip-invalid answers without what could not be read")
 }
 
+/// Leaves what is not needed any more to the end of the process, which gives all memory back at once and not piece by piece.
+pub(crate) fn leave<T>(large: T) {
+    std::mem::forget(large);
+}
+
 /// The engine of an inventory, with what the arguments say beside it.
 pub(crate) fn engine(inventory: &Inventory, args: &InputArgs) -> Engine {
     Engine::new(world(inventory, args))
 }
 
-fn world(inventory: &Inventory, args: &InputArgs) -> World {
+/// The world of an inventory, with what the arguments say beside it.
+pub(crate) fn world(inventory: &Inventory, args: &InputArgs) -> World {
     let mut world = inventory.world();
     world.pod_cidrs.clone_from(&args.pod_cidrs);
     world.names = merged(&args.names);

@@ -2,6 +2,8 @@
 
 mod cluster_policy;
 mod manifest;
+#[cfg(test)]
+mod needless;
 mod yaml;
 
 use std::fs;

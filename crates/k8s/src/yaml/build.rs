@@ -7,14 +7,15 @@ use std::collections::HashMap;
 use saphyr_parser::{Event, ScalarStyle, Tag};
 
 use super::{Fault, scalar};
-use crate::node::{Entry, Node, Value};
+use crate::node::{Entry, Keys, Node, Value};
 use crate::source::Span;
 
 /// Builds one document after the other.
 pub(super) struct Builder {
     max_depth: usize,
-    /// How many nodes aliases may still add.
+    /// How many nodes aliases may still add, and how many they have added.
     budget: usize,
+    aliased: usize,
     stack: Vec<Frame>,
     root: Option<Node>,
     /// By the parser's number. `None` while the anchored collection is still open.
@@ -46,7 +47,12 @@ enum Key {
 
 impl Builder {
     pub(super) fn new(max_depth: usize, budget: usize) -> Builder {
-        Builder { max_depth, budget, stack: Vec::new(), root: None, anchors: HashMap::new() }
+        Builder { max_depth, budget, aliased: 0, stack: Vec::new(), root: None, anchors: HashMap::new() }
+    }
+
+    /// How many nodes aliases have added.
+    pub(super) fn aliased(&self) -> usize {
+        self.aliased
     }
 
     /// Forgets what an earlier document left. The budget is the file's, and stays.
@@ -63,9 +69,7 @@ impl Builder {
 
     pub(super) fn event(&mut self, event: Event<'_>, span: Span) -> Result<(), Fault> {
         match event {
-            Event::Scalar(text, style, anchor, tag) => {
-                self.scalar(&text, style, anchor, tag.as_deref(), span)
-            }
+            Event::Scalar(text, style, anchor, tag) => self.scalar(text, style, anchor, tag.as_deref(), span),
             Event::SequenceStart(anchor, _) => self.open(anchor, span, Collection::Sequence(Vec::new())),
             Event::MappingStart(anchor, _) => {
                 self.open(anchor, span, Collection::Mapping { entries: Vec::new(), key: None, merge: None })
@@ -82,7 +86,7 @@ impl Builder {
 
     fn scalar(
         &mut self,
-        text: &str,
+        text: Cow<'_, str>,
         style: ScalarStyle,
         anchor: usize,
         tag: Option<&Tag>,
@@ -92,11 +96,16 @@ impl Builder {
         if plain && tag.is_none() && text == "<<" && self.wants_key() {
             return self.merge_key(span);
         }
-        let value = tagged(text, plain, tag).map_err(|name| {
-            Fault::new("syntax", span, format!("`{text}` cannot be read as `!!{name}`"))
-                .help("remove the tag")
-        })?;
-        let node = Node { value, span: Some(self.place_empty(text, span)) };
+        let place = self.place_empty(&text, span);
+        let value = match tag {
+            None if plain => scalar::resolve(text),
+            None => Value::String(text.into_owned()),
+            Some(tag) => tagged(&text, tag).map_err(|name| {
+                Fault::new("syntax", span, format!("`{text}` cannot be read as `!!{name}`"))
+                    .help("remove the tag")
+            })?,
+        };
+        let node = Node { value, span: Some(place) };
         if anchor != 0 {
             self.anchors.insert(anchor, Some(node.clone()));
         }
@@ -179,6 +188,7 @@ impl Builder {
         };
         let node = node.clone();
         self.budget = left;
+        self.aliased += nodes;
         self.push(node, span)
     }
 
@@ -198,14 +208,11 @@ impl Builder {
     }
 }
 
-/// A scalar's value. `Err` is the name of a tag that does not fit it.
-fn tagged<'t>(text: &str, plain: bool, tag: Option<&'t Tag>) -> Result<Value, &'t str> {
+/// The value of a scalar with a tag. `Err` is the name of a tag that does not fit it.
+fn tagged<'t>(text: &str, tag: &'t Tag) -> Result<Value, &'t str> {
     let string = || Value::String(text.to_owned());
-    let Some(tag) = tag else {
-        return Ok(if plain { scalar::resolve(text) } else { string() });
-    };
     let Some(name) = yaml_tag(tag) else { return Ok(string()) };
-    let value = scalar::resolve(text);
+    let value = scalar::resolve(text.into());
     match (name.as_ref(), &value) {
         ("str" | "timestamp", _) => Ok(string()),
         ("null", Value::Null)
@@ -239,10 +246,10 @@ fn named_key(node: Node, span: Span) -> Result<Key, Fault> {
 
 /// Refuses a key that is written twice. `kubectl` would take the last one without a word.
 fn unique(entries: Vec<Entry>) -> Result<Vec<Entry>, Fault> {
-    let mut seen: HashMap<&str, Option<Span>> = HashMap::with_capacity(entries.len());
-    for entry in &entries {
-        let first = seen.insert(&entry.key, entry.key_span);
-        if let (Some(Some(first)), Some(second)) = (first, entry.key_span) {
+    let mut keys = Keys::default();
+    for (place, entry) in entries.iter().enumerate() {
+        let first = keys.find(entries.get(..place).unwrap_or_default(), &entry.key);
+        if let (Some(first), Some(second)) = (first.and_then(|e| e.key_span), entry.key_span) {
             return Err(duplicate(&entry.key, second, first));
         }
     }

@@ -5,8 +5,11 @@
 //! here knows a Kubernetes kind.
 
 mod build;
+mod pieces;
 mod scalar;
 mod write;
+
+use std::ops::Range;
 
 use saphyr_parser::{Event, Parser};
 
@@ -15,13 +18,14 @@ use crate::node::Node;
 use crate::source::{FileId, Sources, Span};
 use build::Builder;
 pub(crate) use build::{duplicate, too_deep};
+pub(crate) use pieces::{parse_piece, pieces};
 pub use write::to_yaml;
 
 /// How deep a document may nest. Kubernetes objects stay below 30.
 pub(crate) const MAX_DEPTH: usize = 100;
 
 /// How many nodes the aliases of one file may add: a guard against "billion laughs".
-const MAX_ALIASED_NODES: usize = 200_000;
+pub(crate) const MAX_ALIASED_NODES: usize = 200_000;
 
 /// How many broken documents of one file are told apart.
 const MAX_BROKEN: usize = 100;
@@ -37,12 +41,10 @@ pub(crate) fn parse(file: FileId, sources: &Sources, findings: &mut Vec<Finding>
     findings.extend(odd_line_break(file, &text, sources));
     let mut broken = 0;
     let mut builder = Builder::new(MAX_DEPTH, MAX_ALIASED_NODES);
-    let mut start = if text.starts_with('\u{feff}') { '\u{feff}'.len_utf8() } else { 0 };
-    while let Some(rest) = text.get(start..) {
-        let Some((broken_at, fault)) = parse_from(file, &text, start, rest, &mut builder, &mut documents)
-        else {
-            break;
-        };
+    let mut start = first_byte(&text);
+    loop {
+        let read = parse_from(file, &text, start..text.len(), &mut builder, &mut documents);
+        let Stop::Broken(broken_at, fault) = read else { break };
         findings.push(fault.into_finding(sources));
         broken += 1;
         match next_document(&text, broken_at) {
@@ -60,16 +62,28 @@ pub(crate) fn parse(file: FileId, sources: &Sources, findings: &mut Vec<Finding>
     documents
 }
 
-/// Reads documents until the end, or until one is broken: then returns where that one starts, and what is wrong.
+/// Why reading stopped.
+enum Stop {
+    /// All is read.
+    End,
+    /// A document starts where reading was to stop.
+    Start,
+    /// A document is broken: where it starts, and what is wrong.
+    Broken(usize, Fault),
+}
+
+/// Reads the documents from a place on, until one starts right where the reading is to stop.
 fn parse_from(
     file: FileId,
     text: &str,
-    base: usize,
-    rest: &str,
+    span: Range<usize>,
     builder: &mut Builder,
     documents: &mut Vec<Node>,
-) -> Option<(usize, Fault)> {
-    let offsets = Offsets::new(file, base, rest);
+) -> Stop {
+    let Range { start: base, end } = span;
+    let (Some(rest), Some(wanted)) = (text.get(base..), text.get(base..end)) else { return Stop::End };
+    let offsets = Offsets::new(file, base, wanted);
+    let stop = offsets.count();
     let mut document_start = base;
     builder.reset();
     for event in Parser::new_from_str(rest) {
@@ -77,11 +91,12 @@ fn parse_from(
             Ok(event) => event,
             Err(error) => {
                 let at = offsets.span(error.marker().index(), error.marker().index());
-                return Some((document_start, syntax_fault(text, at, error.info())));
+                return Stop::Broken(document_start, syntax_fault(text, at, error.info()));
             }
         };
         let span = offsets.span(mark.start.index(), mark.end.index());
         match event {
+            Event::DocumentStart(true) if mark.start.index() == stop => return Stop::Start,
             Event::DocumentStart(_) => {
                 document_start = span.start as usize;
                 builder.reset();
@@ -89,12 +104,17 @@ fn parse_from(
             Event::DocumentEnd => documents.extend(builder.finish().filter(|node| !node.is_null())),
             event => {
                 if let Err(fault) = builder.event(event, span) {
-                    return Some((document_start, fault));
+                    return Stop::Broken(document_start, fault);
                 }
             }
         }
     }
-    None
+    Stop::End
+}
+
+/// Behind a byte order mark.
+fn first_byte(text: &str) -> usize {
+    if text.starts_with('\u{feff}') { '\u{feff}'.len_utf8() } else { 0 }
 }
 
 fn end_of(file: FileId, text: &str) -> Span {
@@ -106,14 +126,11 @@ fn end_of(file: FileId, text: &str) -> Span {
 fn next_document(text: &str, from: usize) -> Option<usize> {
     let mut at = from;
     while let Some(rest) = text.get(at..) {
-        let line_end = at + rest.find('\n')? + 1;
-        let line = text.get(line_end..)?;
-        let separator =
-            line.strip_prefix("---").is_some_and(|r| r.is_empty() || r.starts_with([' ', '\t', '\r', '\n']));
-        if separator {
-            return Some(line_end);
+        at += rest.find("\n---")? + 1;
+        let after = text.get(at + "---".len()..)?;
+        if after.is_empty() || after.starts_with([' ', '\t', '\r', '\n']) {
+            return Some(at);
         }
-        at = line_end;
     }
     None
 }
@@ -217,6 +234,11 @@ impl Offsets {
         let bytes = (!rest.is_ascii())
             .then(|| rest.char_indices().map(|(i, _)| u32::try_from(i).unwrap_or(u32::MAX)).collect());
         Offsets { file, base, len: rest.len(), bytes }
+    }
+
+    /// How many characters there are.
+    fn count(&self) -> usize {
+        self.bytes.as_ref().map_or(self.len, Vec::len)
     }
 
     fn byte(&self, character: usize) -> u32 {

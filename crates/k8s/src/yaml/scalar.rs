@@ -5,11 +5,13 @@
 //!
 //! <https://github.com/kubernetes-sigs/yaml/blob/master/goyaml.v2/resolve.go>
 
+use std::borrow::Cow;
+
 use crate::node::Value;
 
 /// The value of a plain scalar without a tag.
-pub(super) fn resolve(text: &str) -> Value {
-    match text {
+pub(super) fn resolve(text: Cow<'_, str>) -> Value {
+    match &*text {
         "" | "~" | "null" | "Null" | "NULL" => return Value::Null,
         "y" | "Y" | "yes" | "Yes" | "YES" | "true" | "True" | "TRUE" | "on" | "On" | "ON" => {
             return Value::Bool(true);
@@ -23,14 +25,14 @@ pub(super) fn resolve(text: &str) -> Value {
         _ => {}
     }
     let number = match text.as_bytes().first() {
-        Some(b'.') => float(text),
+        Some(b'.') => float(&text),
         Some(b'+' | b'-' | b'0'..=b'9') => {
             let plain = text.replace('_', "");
             integer(&plain).or_else(|| float(&plain))
         }
         _ => None,
     };
-    number.unwrap_or_else(|| Value::String(text.to_owned()))
+    number.unwrap_or_else(|| Value::String(text.into_owned()))
 }
 
 /// A whole number in Go's notation: an optional sign, then `0x`, `0o`, `0b`, a leading `0` for octal, or decimal.
@@ -94,7 +96,7 @@ mod tests {
 
     #[test]
     fn words_resolve_as_kubectl_resolves_them() {
-        let check = |text: &str, expect: Value| assert_eq!(resolve(text), expect, "{text:?}");
+        let check = |text: &str, expect: Value| assert_eq!(resolve(text.into()), expect, "{text:?}");
         for text in ["", "~", "null", "Null", "NULL"] {
             check(text, Value::Null);
         }
@@ -131,6 +133,6 @@ mod tests {
         check("9223372036854775808", Value::Float(f64::MAX));
         check("-99999999999999999999999999999999999999999999999999", Value::Float(f64::MIN));
         check(".inf", Value::Float(f64::INFINITY));
-        assert!(matches!(resolve(".nan"), Value::Float(v) if v.is_nan()));
+        assert!(matches!(resolve(".nan".into()), Value::Float(v) if v.is_nan()));
     }
 }

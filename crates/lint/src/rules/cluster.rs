@@ -65,7 +65,7 @@ impl Meant<'_, '_> {
     fn is_covered(&self, context: &Context<'_>, place: usize) -> bool {
         let holds = |narrow: &PodsAcross, wide: &PodsAcross| {
             witness::is_within(&narrow.pods, &wide.pods)
-                && witness::may_be_within(&narrow.namespaces, &wide.namespaces)
+                && context.is_namespace_within(&narrow.namespaces, &wide.namespaces)
         };
         let wider: Vec<&ClusterPeer> = (context.cluster_policies.iter())
             .filter(|other| holds(&self.view.policy.subject, &other.policy.subject))

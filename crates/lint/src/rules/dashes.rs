@@ -149,7 +149,7 @@ pub(crate) fn is_missing_dash(context: &Context<'_>, view: &PolicyView<'_>, peer
     !selector.is_everything()
         && !pods.is_everything()
         && !context.in_scope(scope, own, own)
-        && context.scope(scope, own).next().is_some()
+        && !context.scope(scope, own).is_empty()
         && context.matched(own, peer).is_empty()
         && !context.matched(own, &in_own).is_empty()
 }

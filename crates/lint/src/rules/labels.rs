@@ -43,6 +43,7 @@ pub(crate) fn subjects(context: &Context<'_>) -> Vec<Finding> {
 /// Peers whose selectors match nobody.
 pub(crate) fn peers(context: &Context<'_>) -> Vec<Finding> {
     let mut findings = Vec::new();
+    let known = namespaces::known(context);
     for view in &context.policies {
         for direction in Direction::ALL {
             for (rule, place, _, peer) in view.peers(direction) {
@@ -50,7 +51,8 @@ pub(crate) fn peers(context: &Context<'_>) -> Vec<Finding> {
                 let node = view.peer_node(direction, rule, place);
                 if let NamespaceScope::Matching(selector) = namespaces {
                     let selector_node = node.and_then(|n| n.get("namespaceSelector"));
-                    if let Some(found) = namespaces::selector(context, view, selector, selector_node) {
+                    if let Some(found) = namespaces::selector(context, &known, view, selector, selector_node)
+                    {
                         findings.push(found);
                         continue;
                     }
@@ -75,7 +77,7 @@ fn pods_of_peer(
     if pods.is_everything() || !context.matched(view.namespace(), peer).is_empty() {
         return None;
     }
-    let scope: Vec<&str> = context.scope(namespaces, view.namespace()).collect();
+    let scope = context.scope(namespaces, view.namespace());
     let places: Vec<usize> = scope.iter().flat_map(|n| context.pods_of(n)).copied().collect();
     let labels: Vec<&Labels> = context.views(&places).map(|p| &p.pod.labels).collect();
     // Pods on their node's network match a selector's labels, and are another rule's matter.
@@ -86,7 +88,7 @@ fn pods_of_peer(
     if crate::rules::dashes::is_missing_dash(context, view, peer) {
         return None;
     }
-    let where_ = match scope.as_slice() {
+    let where_ = match &*scope {
         [one] => format!("namespace {one}"),
         _ => "the namespaces meant".to_owned(),
     };

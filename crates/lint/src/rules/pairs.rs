@@ -1,10 +1,12 @@
 //! One side of a pair: a connection needs its source's egress and its destination's ingress.
 
-use std::collections::{BTreeMap, BTreeSet};
+use std::cell::RefCell;
+use std::collections::{BTreeMap, BTreeSet, HashMap};
+use std::rc::Rc;
 
 use ringfence_policy::{
-    Direction, End, LabelSelector, NamespaceScope, Peer, Peers, PodId, PolicyId, PortMatch, PortRef, Ports,
-    Requirement, Rule,
+    Direction, End, Identity, LabelSelector, NamespaceScope, Peer, Peers, PodId, PolicyId, PortMatch,
+    PortRef, PortSet, Ports, Requirement, Rule, SetId,
 };
 
 use crate::code;
@@ -12,9 +14,20 @@ use crate::context::{Context, PodView, names};
 use crate::finding::Finding;
 use crate::view::PolicyView;
 
+/// Some pods, on one of their sides.
+type Among = (Vec<usize>, Direction);
+
+/// What was asked for before: what may pass between a policy set and an identity, and the kinds of pods among some.
+#[derive(Default)]
+struct Known {
+    allowed: RefCell<HashMap<(SetId, Identity), Rc<PortSet>>>,
+    kinds: RefCell<HashMap<Among, Rc<[PodId]>>>,
+}
+
 /// Rules that name pods for which the other side denies what they allow, all of it; and ports of rules that it denies.
 pub(crate) fn one_side(context: &Context<'_>) -> Vec<Finding> {
     let mut findings = Vec::new();
+    let known = Known::default();
     for view in &context.policies {
         for direction in Direction::ALL {
             for (place, peer_place, rule, peer) in view.peers(direction) {
@@ -28,7 +41,7 @@ pub(crate) fn one_side(context: &Context<'_>) -> Vec<Finding> {
                     continue;
                 }
                 let at = view.peer_span(direction, place, peer_place);
-                for (others, by) in denied(context, view, direction, &rule.ports, peer, pods) {
+                for (others, by) in denied(context, &known, view, direction, &rule.ports, peer, pods) {
                     let what = match direction {
                         Direction::Ingress => "may not send what this allows to come in",
                         Direction::Egress => "does not let in what this allows to go out",
@@ -38,7 +51,7 @@ pub(crate) fn one_side(context: &Context<'_>) -> Vec<Finding> {
                 }
             }
             for (place, rule) in view.rules(direction).iter().enumerate() {
-                findings.extend(dead_ports(context, view, direction, place, rule));
+                findings.extend(dead_ports(context, &known, view, direction, place, rule));
             }
         }
     }
@@ -77,6 +90,7 @@ fn finding(
 /// of a label wishes for each of them: `In [a, b]` is two peers in one.
 fn denied(
     context: &Context<'_>,
+    known: &Known,
     view: &PolicyView<'_>,
     direction: Direction,
     ports: &Ports,
@@ -84,7 +98,7 @@ fn denied(
     pods: &LabelSelector,
 ) -> Vec<(Vec<usize>, Vec<PolicyId>)> {
     let others = context.matched(view.namespace(), peer);
-    if let Some(by) = blocked(context, view, direction, ports, &others) {
+    if let Some(by) = blocked(context, known, view, direction, ports, &others) {
         return vec![(others.to_vec(), by)];
     }
     let listed = pods.requirements().iter().find_map(|r| match r {
@@ -97,13 +111,14 @@ fn denied(
         by_value.entry(value).or_default().push(*place);
     }
     let each = by_value.into_values();
-    each.filter_map(|others| blocked(context, view, direction, ports, &others).map(|by| (others, by)))
+    each.filter_map(|others| blocked(context, known, view, direction, ports, &others).map(|by| (others, by)))
         .collect()
 }
 
 /// Ports of a rule on which its pods listen, and on which the other side lets through nothing to or from any of its peers.
 fn dead_ports(
     context: &Context<'_>,
+    known: &Known,
     view: &PolicyView<'_>,
     direction: Direction,
     place: usize,
@@ -131,7 +146,7 @@ fn dead_ports(
         all.into_iter().collect()
     };
     let dead_by =
-        |port: &PortMatch| blocked(context, view, direction, &Ports::Of(vec![port.clone()]), &matched);
+        |port: &PortMatch| blocked(context, known, view, direction, &Ports::Of(vec![port.clone()]), &matched);
     let dead: Vec<(usize, Vec<PolicyId>)> =
         ports.iter().enumerate().filter_map(|(i, port)| Some((i, dead_by(port)?))).collect();
     // Where all of it is denied the peers have findings of their own.
@@ -156,36 +171,22 @@ fn dead_ports(
 /// The policies that deny on the other side, if that denies every pair on every one of these ports.
 fn blocked(
     context: &Context<'_>,
+    known: &Known,
     view: &PolicyView<'_>,
     direction: Direction,
     ports: &Ports,
     others: &[usize],
 ) -> Option<Vec<PolicyId>> {
-    // Pods that no policy can tell apart are asked for once.
-    let alike = |places: &[usize], side: Direction| {
-        let mut seen = BTreeSet::new();
-        let held = |p: &PodView<'_>| {
-            (context.engine.policy_set(p.id, side), context.engine.identity(End::Pod(p.id)))
-        };
-        let mut pods: Vec<PodId> = Vec::new();
-        for pod in context.views(places) {
-            // Two of each kind, so that there is a pair of different ones.
-            if seen.insert((held(pod), 0)) || seen.insert((held(pod), 1)) {
-                pods.push(pod.id);
-            }
-        }
-        pods
-    };
     let other_side = match direction {
         Direction::Ingress => Direction::Egress,
         Direction::Egress => Direction::Ingress,
     };
-    let others = alike(others, other_side);
-    let subjects = alike(&view.subjects, direction);
+    let others = known.kinds(context, others, other_side);
+    let subjects = known.kinds(context, &view.subjects, direction);
     let mut policies = None;
-    for subject in &subjects {
+    for subject in subjects.iter() {
         for other in others.iter().filter(|o| *o != subject) {
-            match denied_by(context, *subject, *other, ports, direction) {
+            match denied_by(context, known, *subject, *other, ports, direction) {
                 Some(by) => policies.get_or_insert(by),
                 None => return None,
             };
@@ -194,10 +195,37 @@ fn blocked(
     policies
 }
 
+impl Known {
+    /// Two pods of each kind that no policy can tell apart on a side, so that there is a pair of different ones.
+    fn kinds(&self, context: &Context<'_>, places: &[usize], side: Direction) -> Rc<[PodId]> {
+        let key = (places.to_vec(), side);
+        if let Some(kinds) = self.kinds.borrow().get(&key) {
+            return kinds.clone();
+        }
+        let held = |p: &PodView<'_>| {
+            (context.engine.policy_set(p.id, side), context.engine.identity(End::Pod(p.id)))
+        };
+        let mut seen = BTreeSet::new();
+        let kinds: Rc<[PodId]> = (context.views(places))
+            .filter(|pod| seen.insert((held(pod), 0)) || seen.insert((held(pod), 1)))
+            .map(|pod| pod.id)
+            .collect();
+        self.kinds.borrow_mut().insert(key, kinds.clone());
+        kinds
+    }
+
+    /// What may pass between a policy set and an identity.
+    fn allowed(&self, context: &Context<'_>, set: SetId, identity: Identity) -> Rc<PortSet> {
+        let ask = || Rc::new(context.engine.port_map(set, identity).allowed());
+        self.allowed.borrow_mut().entry((set, identity)).or_insert_with(ask).clone()
+    }
+}
+
 /// The policies that isolate the other side where it allows nothing on these ports; `None` where it
 /// allows some of it.
 fn denied_by(
     context: &Context<'_>,
+    known: &Known,
     subject: PodId,
     held: PodId,
     ports: &Ports,
@@ -214,7 +242,7 @@ fn denied_by(
     if engine.has_cluster_policies(set) {
         return None;
     }
-    let allowed = engine.port_map(set, engine.identity(End::Pod(subject))).allowed();
+    let allowed = known.allowed(context, set, engine.identity(End::Pod(subject)));
     let allows_some = match ports {
         Ports::Any => !allowed.is_empty(),
         Ports::Of(ports) => ports.iter().any(|port| {

@@ -1,14 +1,15 @@
 //! Policies that change nothing, rules that others cover, namespaces without a default deny.
 //!
-//! The engine decides: a copy of it loses the policy or rule, and what may pass before and after is compared. Compared are
-//! the pods of the manifests, every address block, and pods that are not there but could be, so that a rule is not called
-//! needless only because of the pods that happen to be here.
+//! The engine decides: it is asked what may pass with and without the policy or rule. Compared are the pods of the manifests,
+//! every address block, and pods that are not there but could be, so that a rule is not called needless only because of the
+//! pods that happen to be here.
 
 mod cover;
 mod trial;
 
 use std::collections::BTreeMap;
 
+use rayon::prelude::{IntoParallelRefIterator, ParallelIterator};
 use ringfence_k8s::Level;
 use ringfence_policy::{Change, Direction, End, Labels};
 
@@ -32,33 +33,37 @@ pub(crate) fn policies(context: &Context<'_>) -> Vec<Finding> {
             by_namespace.entry(view.namespace()).or_default().push(view);
         }
     }
+    by_namespace.par_iter().flat_map_iter(|(_, views)| needless(context, views)).collect()
+}
+
+/// The same of one namespace: what others cover is always covered by policies of its own.
+fn needless(context: &Context<'_>, views: &[&PolicyView<'_>]) -> Vec<Finding> {
     let mut findings = Vec::new();
-    for views in by_namespace.values() {
-        let mut trial: Option<Trial<'_>> = None;
-        let mut cover = Cover::new(views);
-        // The later of two that are alike is the one to tell, and the earlier is judged without it.
-        for (place, view) in views.iter().enumerate().rev() {
-            if cover.may_spare_policy(place) {
-                let trial = trial.get_or_insert_with(|| Trial::new(context, views));
-                if trial.changes_nothing(view, None) {
-                    cover.gone.insert(place);
-                    findings.push(useless_policy(context, view, cover.stands_for(place)));
-                }
+    let mut trial: Option<Trial<'_>> = None;
+    let mut cover = Cover::new(context, views);
+    // The later of two that are alike is the one to tell, and the earlier is judged without it.
+    for (place, view) in views.iter().enumerate().rev() {
+        if cover.may_spare_policy(place) {
+            let trial = trial.get_or_insert_with(|| Trial::new(context, views));
+            if trial.changes_nothing(view, None) {
+                cover.gone.insert(place);
+                findings.push(useless_policy(context, view, cover.stands_for(place)));
             }
         }
-        for (place, view) in views.iter().enumerate().rev() {
-            if cover.gone.contains(&place) {
-                continue;
-            }
-            for direction in Direction::ALL {
-                for rule in (0..view.rules(direction).len()).rev() {
-                    if !cover.may_spare_rule(direction, place, rule, true) {
-                        continue;
-                    }
-                    let trial = trial.get_or_insert_with(|| Trial::new(context, views));
-                    if trial.changes_nothing(view, Some((direction, rule))) {
-                        findings.push(covered_rule(context, view, direction, rule));
-                    }
+    }
+    for (place, view) in views.iter().enumerate().rev() {
+        if cover.gone.contains(&place) {
+            continue;
+        }
+        for direction in Direction::ALL {
+            for rule in (0..view.rules(direction).len()).rev() {
+                if !cover.may_spare_rule(direction, place, rule, true) {
+                    continue;
+                }
+                let trial = trial.get_or_insert_with(|| Trial::new(context, views));
+                if trial.changes_nothing(view, Some((direction, rule))) {
+                    cover.gone_rules.insert((direction, place, rule));
+                    findings.push(covered_rule(context, view, direction, rule));
                 }
             }
         }

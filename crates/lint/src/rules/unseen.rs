@@ -76,8 +76,9 @@ fn on_node(
     namespaces: &NamespaceScope,
     pods: &ringfence_policy::LabelSelector,
 ) -> Vec<usize> {
-    let scope = context.scope(namespaces, own).flat_map(|n| context.pods_of(n)).copied();
-    scope
+    let scope = context.scope(namespaces, own);
+    let places = scope.iter().flat_map(|n| context.pods_of(n)).copied();
+    places
         .filter(|p| context.pod(*p).is_some_and(|p| p.pod.host_network && pods.matches(&p.pod.labels)))
         .collect()
 }

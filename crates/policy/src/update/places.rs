@@ -75,15 +75,15 @@ impl Update<'_> {
         }
     }
 
-    pub(super) fn own_all(&mut self, addresses: &[IpAddr], pod: PodId) {
-        addresses.iter().for_each(|address| self.own(*address, Owner::Pod(pod)));
+    /// A pod or node claims these addresses.
+    pub(super) fn own_all(&mut self, addresses: &[IpAddr], owner: Owner) {
+        each_once(addresses).for_each(|address| self.own(address, owner));
     }
 
-    pub(super) fn disown_all(&mut self, addresses: &[IpAddr], pod: PodId) {
-        addresses.iter().for_each(|address| self.disown(*address, Owner::Pod(pod)));
+    pub(super) fn disown_all(&mut self, addresses: &[IpAddr], owner: Owner) {
+        each_once(addresses).for_each(|address| self.disown(address, owner));
     }
 
-    /// An address has an owner more. A node's address is the node's whoever else has it; else the latest owns it.
     fn own(&mut self, address: IpAddr, owner: Owner) {
         self.addresses.insert(address);
         let engine = &mut *self.engine;
@@ -92,24 +92,18 @@ impl Update<'_> {
             engine.owned.insert(address);
             return;
         };
-        let outdone = engine.outdone.entry(address).or_default();
-        if matches!((before, owner), (Owner::Node(_), Owner::Pod(_))) {
-            outdone.push(owner);
-        } else {
-            outdone.push(before);
-            engine.owners.insert(address, owner);
-        }
+        let (first, second) =
+            if engine.claim(owner) < engine.claim(before) { (owner, before) } else { (before, owner) };
+        engine.owners.insert(address, first);
+        engine.outdone.entry(address).or_default().push(second);
     }
 
     fn disown(&mut self, address: IpAddr, owner: Owner) {
         self.addresses.insert(address);
         let engine = &mut *self.engine;
-        if engine.owners.get(&address) == Some(&owner) {
-            let heir = engine.outdone.get_mut(&address).and_then(|others| {
-                let node = others.iter().rposition(|o| matches!(o, Owner::Node(_)));
-                let at = node.or(others.len().checked_sub(1))?;
-                Some(others.remove(at))
-            });
+        let others = engine.outdone.get(&address).map(Vec::as_slice).unwrap_or_default();
+        let gone = if engine.owners.get(&address) == Some(&owner) {
+            let heir = others.iter().copied().min_by_key(|other| engine.claim(*other));
             match heir {
                 Some(heir) => drop(engine.owners.insert(address, heir)),
                 None => {
@@ -117,13 +111,15 @@ impl Update<'_> {
                     engine.owned.remove(&address);
                 }
             }
-        } else if let Some(others) = engine.outdone.get_mut(&address)
-            && let Some(at) = others.iter().position(|o| *o == owner)
-        {
-            others.remove(at);
-        }
-        if engine.outdone.get(&address).is_some_and(Vec::is_empty) {
-            engine.outdone.remove(&address);
+            heir
+        } else {
+            Some(owner)
+        };
+        if let Some(others) = engine.outdone.get_mut(&address) {
+            others.retain(|other| Some(*other) != gone);
+            if others.is_empty() {
+                engine.outdone.remove(&address);
+            }
         }
     }
 
@@ -133,9 +129,7 @@ impl Update<'_> {
         }
         let number = self.engine.node_numbers.hold(&node.name, |n: &str| n.into()).0;
         self.remove_node(&node.name);
-        for address in &node.addresses {
-            self.own(*address, Owner::Node(number));
-        }
+        self.own_all(&node.addresses, Owner::Node(number));
         self.node_prefixes(&node, true);
         self.engine.nodes.insert(node.name.clone(), node);
         self.node_touches(number);
@@ -144,9 +138,7 @@ impl Update<'_> {
     pub(super) fn remove_node(&mut self, name: &str) {
         let Some(before) = self.engine.nodes.remove(name) else { return };
         let (number, _) = self.engine.node_numbers.hold(name, |n: &str| n.into());
-        for address in &before.addresses {
-            self.disown(*address, Owner::Node(number));
-        }
+        self.disown_all(&before.addresses, Owner::Node(number));
         self.node_prefixes(&before, false);
         self.node_touches(number);
         // What it held as an object, and what was held here to find the number.
@@ -255,6 +247,21 @@ impl Update<'_> {
 }
 
 impl Engine {
+    /// Whose an address is of several that claim it: the least claim has it. It is made of what they are and not of when
+    /// they came, so that any way to a world leads to the same owners.
+    fn claim(&self, owner: Owner) -> (Rank, &str, &str, u32) {
+        match owner {
+            Owner::Node(number) => {
+                (Rank::Node, self.node_numbers.get(number).unwrap_or_default(), "", number)
+            }
+            Owner::Pod(id) => match self.pods.get(id.0) {
+                Some(pod) if pod.host_network => (Rank::HostPod, &pod.namespace, &pod.name, id.0),
+                Some(pod) => (Rank::Pod, &pod.namespace, &pod.name, id.0),
+                None => (Rank::Gone, "", "", id.0),
+            },
+        }
+    }
+
     /// Finds the blocks that hold pods of which no address is known: one that is everybody, and for pods with a network
     /// of their own one around every range of one family in which such pods live.
     fn find_unplaced(&mut self) {
@@ -295,6 +302,21 @@ impl Engine {
         peers.sort_unstable();
         peers
     }
+}
+
+/// Who has an address before whom.
+#[derive(PartialEq, Eq, PartialOrd, Ord)]
+enum Rank {
+    Node,
+    Pod,
+    HostPod,
+    Gone,
+}
+
+fn each_once(addresses: &[IpAddr]) -> impl Iterator<Item = IpAddr> {
+    let is_first =
+        |(place, address): &(usize, &IpAddr)| !addresses.iter().take(*place).any(|a| a == *address);
+    addresses.iter().enumerate().filter(is_first).map(|(_, address)| *address)
 }
 
 fn hosts(addresses: &[IpAddr]) -> Vec<IpNet> {

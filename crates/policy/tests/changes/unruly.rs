@@ -1,7 +1,9 @@
-//! Changes that no orderly cluster makes. After each batch the engine is what a fresh compile of the world is.
+//! Changes that no orderly cluster makes. After each batch the engine is what a fresh compile of the world is, whose pods
+//! and nodes come in another order, and says what the naive engine says.
 
 use std::net::IpAddr;
 
+use ringfence_oracle::agreement::compare;
 use ringfence_oracle::unruly::Unruly;
 use ringfence_policy::{
     Because, Direction, End, Engine, PodId, Policy, PolicyKey, Protocol, RuleRef, Side, Traffic,
@@ -21,7 +23,12 @@ fn unruly_changes() {
         for batch in 0..BATCHES {
             let (changes, delta) = cluster.update();
             known.learn(cluster.engine(), &delta.addresses, &delta.prefixes);
-            check(&cluster, &known, &format!("seed {seed}, batch {batch}: {changes:#?}"));
+            let place = format!("seed {seed}, batch {batch}: {changes:#?}");
+            check(&cluster, &known, &place);
+            let ids: Vec<PodId> = cluster.pods().collect();
+            if let Err(wrong) = compare(&cluster.world(), cluster.engine(), &ids, seed) {
+                panic!("{wrong}, {place}");
+            }
         }
     }
 }

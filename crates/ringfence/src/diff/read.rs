@@ -10,33 +10,46 @@ use ringfence_policy::World;
 use super::args::DiffArgs;
 use super::git;
 use crate::complaint::Complaint;
-use crate::files;
+use crate::files::{self, Files};
 use crate::input;
 use crate::terminal::Terminal;
 
-/// Reads both sides. Of the old one only errors are reported: what is doubtful in it is not news.
+/// Reads both sides, at the same time. Of the old one only errors are reported: what is doubtful in it is not news.
 pub(super) fn both(args: &DiffArgs, terminal: &Terminal) -> anyhow::Result<(World, World)> {
     if args.old == "-" && args.new == "-" {
         return Err(Complaint::new("OLD and NEW cannot both be standard input")
             .help("put one of them into a file")
             .into());
     }
-    let old = side("OLD", &args.old, args, terminal, Level::Error)?;
-    let new = side("NEW", &args.new, args, terminal, Level::Note)?;
+    let old = files(&args.old)?;
+    // What is wrong with the old side is told first.
+    let new = files(&args.new);
+    let gather = |files| {
+        let gathered = input::gather_files(files, &args.input, false);
+        let world = input::world(&gathered.reading.inventory, &args.input);
+        (gathered, world)
+    };
+    let (old, new) = std::thread::scope(|scope| {
+        let old = scope.spawn(|| gather(old));
+        let new = new.map(gather);
+        (old.join().unwrap_or_else(|panic| std::panic::resume_unwind(panic)), new)
+    });
+    let report = |gathered: &_, which, text: &str, least| {
+        let reported = input::report_all(gathered, &args.input, terminal, least);
+        reported.with_context(|| format!("{which} ({text})"))
+    };
+    let (gathered, old) = old;
+    report(&gathered, "OLD", &args.old, Level::Error)?;
+    input::leave(gathered);
+    let (gathered, new) = new?;
+    report(&gathered, "NEW", &args.new, Level::Note)?;
+    input::leave(gathered);
     Ok((old, new))
 }
 
-fn side(
-    which: &str,
-    text: &str,
-    args: &DiffArgs,
-    terminal: &Terminal,
-    least: Level,
-) -> anyhow::Result<World> {
-    let files = match git::Place::parse(text) {
-        Some(place) => git::read(&place?)?,
-        None => files::read(&[PathBuf::from(text)], &mut stdin().lock()),
-    };
-    let read = input::parse(files, &args.input, terminal, false, least);
-    read.map(|(world, _)| world).with_context(|| format!("{which} ({text})"))
+fn files(text: &str) -> anyhow::Result<Files> {
+    match git::Place::parse(text) {
+        Some(place) => git::read(&place?),
+        None => Ok(files::read(&[PathBuf::from(text)], &mut stdin().lock())),
+    }
 }

@@ -5,7 +5,7 @@
 use std::collections::BTreeSet;
 
 use ringfence_k8s::{Level, Node, Span};
-use ringfence_policy::{LabelSelector, Labels, NamespaceScope, Requirement};
+use ringfence_policy::{LabelSelector, Labels, Requirement};
 
 use super::is_wish;
 use crate::code;
@@ -18,26 +18,26 @@ use crate::view::{PolicyView, asked};
 /// `metadata.name`, which every namespace carries.
 const NAME: &str = "kubernetes.io/metadata.name";
 
+/// A namespace: its name, whether it is declared, and its labels.
+pub(super) type Known<'a> = (&'a str, bool, Labels);
+
+/// All of them.
+pub(super) fn known<'a>(context: &Context<'a>) -> Vec<Known<'a>> {
+    let known = |name| (name, context.is_declared(name), context.engine.namespace_labels(name));
+    context.inventory.namespaces.iter().map(|n| known(n.name.as_str())).collect()
+}
+
 /// A namespace selector that matches no namespace.
 pub(super) fn selector(
     context: &Context<'_>,
+    known: &[Known<'_>],
     view: &PolicyView<'_>,
     selector: &LabelSelector,
     node: Option<&Node>,
 ) -> Option<Finding> {
-    let scope = NamespaceScope::Matching(selector.clone());
-    if context.scope(&scope, view.namespace()).next().is_some() {
+    if !context.matching_namespaces(selector).is_empty() {
         return None;
     }
-    let known: Vec<(&str, bool, Labels)> = context
-        .inventory
-        .namespaces
-        .iter()
-        .map(|n| {
-            let name = n.name.as_str();
-            (name, context.is_declared(name), context.engine.namespace_labels(name))
-        })
-        .collect();
     if known.iter().any(|(_, _, labels)| selector.matches(labels)) {
         return None;
     }

@@ -2,17 +2,21 @@
 
 use std::collections::{BTreeSet, HashMap};
 
+use ipnet::IpNet;
 use ringfence_policy::{Direction, NamespaceScope, Peer, Peers, PortMatch, PortRef, Ports, Rule};
 
+use crate::context::Context;
 use crate::view::PolicyView;
 use crate::witness;
 
 /// Places of policy and rule, by direction and peer.
 type Uses<'a> = HashMap<(Direction, Option<&'a Peer>), Vec<(usize, usize)>>;
 
-/// What of a namespace's policies may cover what else, by their text. It errs on the side of yes: the engine is asked
-/// after it, and only for what is worth asking.
+/// What of a namespace's policies may cover what else, by their text, for whatever pods there could be. It errs on the side
+/// of yes only where the pods that are there tell (what a port's name means, which addresses pods have): the engine is asked
+/// after it, of those pods.
 pub(super) struct Cover<'v, 'a> {
+    context: &'v Context<'a>,
     views: &'v [&'v PolicyView<'a>],
     /// For each peer those that may hold all that it does, itself among them.
     wider: HashMap<&'a Peer, Vec<&'a Peer>>,
@@ -20,10 +24,13 @@ pub(super) struct Cover<'v, 'a> {
     uses: Uses<'a>,
     /// The policies that were found to change nothing.
     pub(super) gone: BTreeSet<usize>,
+    /// The rules that were found to be covered, by direction, policy and place: what they cover is covered no more.
+    pub(super) gone_rules: BTreeSet<(Direction, usize, usize)>,
 }
 
 impl<'v, 'a> Cover<'v, 'a> {
-    pub(super) fn new(views: &'v [&'v PolicyView<'a>]) -> Cover<'v, 'a> {
+    pub(super) fn new(context: &'v Context<'a>, views: &'v [&'v PolicyView<'a>]) -> Cover<'v, 'a> {
+        let own = views.first().map_or("", |view| view.namespace());
         let mut uses = Uses::new();
         let mut peers: BTreeSet<&'a Peer> = BTreeSet::new();
         for (place, view) in views.iter().enumerate() {
@@ -39,11 +46,11 @@ impl<'v, 'a> Cover<'v, 'a> {
                 }
             }
         }
-        let wider = peers
-            .iter()
-            .map(|peer| (*peer, peers.iter().copied().filter(|other| may_hold(peer, other)).collect()));
+        let wider = peers.iter().map(|peer| {
+            (*peer, peers.iter().copied().filter(|other| may_hold(context, own, peer, other)).collect())
+        });
         let wider = wider.collect();
-        Cover { views, wider, uses, gone: BTreeSet::new() }
+        Cover { context, views, wider, uses, gone: BTreeSet::new(), gone_rules: BTreeSet::new() }
     }
 
     /// Whether everything that a policy does others may do.
@@ -103,11 +110,14 @@ impl<'v, 'a> Cover<'v, 'a> {
                 let rule = self.views.get(*other).and_then(|v| v.rules(direction).get(*other_rule));
                 is_other
                     && !self.gone.contains(other)
+                    && !self.gone_rules.contains(&(direction, *other, *other_rule))
                     && self.holds_subject(place, *other)
                     && rule.is_some_and(|rule| match (&rule.ports, port) {
                         (Ports::Any, _) => true,
                         (Ports::Of(_), None) => false,
-                        (Ports::Of(theirs), Some(port)) => theirs.iter().any(|t| may_be_in(port, t)),
+                        (Ports::Of(theirs), Some(port)) => {
+                            theirs.iter().any(|t| self.may_be_in(direction, place, port, t))
+                        }
                     })
             })
         };
@@ -122,40 +132,56 @@ impl<'v, 'a> Cover<'v, 'a> {
             Ports::Of(ports) => ports.iter().all(|port| covers(Some(port))),
         }
     }
-}
 
-/// Whether all of one entry's ports may be another's. What a name means only a pod can tell.
-fn may_be_in(port: &PortMatch, other: &PortMatch) -> bool {
-    port.protocol == other.protocol
-        && match (&port.port, &other.port) {
-            (PortRef::Range(ours), PortRef::Range(theirs)) => {
-                theirs.first() <= ours.first() && ours.last() <= theirs.last()
+    /// Whether all of one entry's ports may be another's. What a name means only pods can tell: those that receive.
+    fn may_be_in(&self, direction: Direction, place: usize, port: &PortMatch, other: &PortMatch) -> bool {
+        port.protocol == other.protocol
+            && match (&port.port, &other.port) {
+                (PortRef::Range(ours), PortRef::Range(theirs)) => {
+                    theirs.first() <= ours.first() && ours.last() <= theirs.last()
+                }
+                (_, PortRef::All) => true,
+                (PortRef::Named(name), PortRef::Range(theirs)) => {
+                    let own = self.views.get(place).map_or("", |view| view.namespace());
+                    let mut meant = match direction {
+                        Direction::Ingress => self.context.numbers(Some(own), name, port.protocol),
+                        Direction::Egress => self.context.numbers(None, name, port.protocol),
+                    };
+                    meant.all(|number| theirs.contains(number))
+                }
+                (PortRef::Named(ours), PortRef::Named(theirs)) => ours == theirs,
+                // A pod that has no such name could be there.
+                (PortRef::Range(_), PortRef::Named(_)) | (PortRef::All, _) => false,
             }
-            (_, PortRef::All) | (PortRef::Named(_), PortRef::Range(_)) => true,
-            (PortRef::Named(ours), PortRef::Named(theirs)) => ours == theirs,
-            (PortRef::Range(_), PortRef::Named(_)) => true,
-            (PortRef::All, _) => false,
-        }
+    }
 }
 
-/// Whether one peer may hold everybody that another does, those included who are not there.
-fn may_hold(peer: &Peer, other: &Peer) -> bool {
+/// Whether one peer may hold everybody that another does, those included who are not there. `own` is the namespace of both.
+fn may_hold(context: &Context<'_>, own: &str, peer: &Peer, other: &Peer) -> bool {
     match (peer, other) {
-        (Peer::Block(ours), Peer::Block(theirs)) => theirs.cidr().contains(&ours.cidr()),
+        (Peer::Block(ours), Peer::Block(theirs)) => {
+            let apart = |except: &IpNet| {
+                !except.contains(&ours.cidr()) && !ours.cidr().contains(except)
+                    || ours.except().iter().any(|own| own.contains(except))
+            };
+            theirs.cidr().contains(&ours.cidr()) && theirs.except().iter().all(apart)
+        }
         (Peer::Pods { .. }, Peer::Block(block)) => block.is_everyone(),
         (Peer::Block(_), Peer::Pods { .. }) => false,
         (Peer::Pods { namespaces: home, pods }, Peer::Pods { namespaces: wide_home, pods: wide }) => {
-            let holds_home = match (home, wide_home) {
-                (NamespaceScope::Own, _) => true,
-                // It may be the policy's own.
+            let holds_home = || match (home, wide_home) {
+                (NamespaceScope::Own, NamespaceScope::Own) => true,
+                (NamespaceScope::Own, NamespaceScope::Matching(wide)) => {
+                    wide.matches(&context.engine.namespace_labels(own))
+                }
                 (NamespaceScope::Matching(selector), NamespaceScope::Own) => {
-                    witness::is_one_namespace(selector)
+                    witness::names(selector).is_some_and(|names| names.iter().all(|name| *name == own))
                 }
                 (NamespaceScope::Matching(selector), NamespaceScope::Matching(wide)) => {
-                    witness::may_be_within(selector, wide)
+                    context.is_namespace_within(selector, wide)
                 }
             };
-            holds_home && witness::is_within(pods, wide)
+            witness::is_within(pods, wide) && holds_home()
         }
     }
 }

@@ -1,11 +1,10 @@
-//! A namespace's policies on trial: an engine of their own, with and without a policy or a rule.
+//! A namespace's policies on trial: an engine of their own is asked what it would say without a policy or a rule.
 
 use std::collections::{BTreeMap, BTreeSet, HashMap};
 
-use ringfence_policy::model::NAMESPACE_NAME_LABEL;
 use ringfence_policy::{
-    Change, Direction, End, Engine, Identity, LabelSelector, Labels, Namespace, NamespaceScope,
-    NetworkPolicy, Peer, Peers, PodId, Policy, PortMatch, PortRef, PortSet, Ports, Rule, World,
+    ClassId, Direction, End, Engine, Identity, LabelSelector, Labels, Namespace, NamespaceScope, Peer, Peers,
+    PodId, PortMatch, PortRef, Ports, Rule, RuleRef, SetId, Without, World,
 };
 
 use super::cover::peers_of;
@@ -24,8 +23,11 @@ pub(super) struct Trial<'a> {
     /// A pod as a subject or a peer asks for it; `None` where a selector contradicts itself.
     subjects: HashMap<&'a LabelSelector, Option<PodId>>,
     peers: HashMap<&'a Peer, Option<PodId>>,
-    /// The policies as they are now, where rules were taken from them.
-    now: BTreeMap<&'a str, NetworkPolicy>,
+    /// What pods that are not there may have for an address, where it is known that pods have one: for each family, one that
+    /// nobody in particular names.
+    addresses: Vec<ClassId>,
+    /// What was found needless.
+    gone: Without,
 }
 
 impl<'a> Trial<'a> {
@@ -65,8 +67,8 @@ impl<'a> Trial<'a> {
             let kind = kinds.get(place).cloned().unwrap_or_default();
             let beyond =
                 (!context.cluster_policies.is_empty()).then(|| context.engine.identity(End::Pod(pod.id)));
-            let is_new =
-                seen.insert((kind.clone(), pod.pod.named_ports.clone(), pod.pod.addresses.len(), beyond));
+            let families = [true, false].map(|v4| pod.pod.addresses.iter().any(|a| a.is_ipv4() == v4));
+            let is_new = seen.insert((kind.clone(), pod.pod.named_ports.clone(), families, beyond));
             if !is_new && pod.pod.namespace != own || numbers.contains_key(place) {
                 continue;
             }
@@ -83,7 +85,8 @@ impl<'a> Trial<'a> {
             matched,
             subjects: HashMap::new(),
             peers: HashMap::new(),
-            now: BTreeMap::new(),
+            addresses: Vec::new(),
+            gone: Without::default(),
         };
         for view in views {
             let pod = witness::labels(&view.policy.subject).map(|labels| (own.to_owned(), labels));
@@ -102,6 +105,14 @@ impl<'a> Trial<'a> {
         let others: Vec<Namespace> = others.collect();
         world.namespaces.extend(others);
         trial.engine = Engine::new(world);
+        let ranges = trial.engine.address_space().ranges();
+        let named_by = |class: &ClassId| trial.engine.address_space().peers(*class).len();
+        let of_family = |v4: bool| {
+            let known = context.addresses.iter().any(|(address, _)| address.is_ipv4() == v4);
+            let classes = ranges.iter().filter(|r| known && r.first.is_ipv4() == v4).map(|r| r.class);
+            classes.min_by_key(named_by)
+        };
+        trial.addresses = [true, false].into_iter().filter_map(of_family).collect();
         trial
     }
 
@@ -111,57 +122,45 @@ impl<'a> Trial<'a> {
         view: &PolicyView<'a>,
         rule: Option<(Direction, usize)>,
     ) -> bool {
-        let name = view.policy.name.name.as_str();
-        let policy = self.now.get(name).unwrap_or(view.policy).clone();
-        let (changed, less) = match rule {
-            None => (Change::RemovePolicy(view.key()), None),
-            Some((direction, place)) => {
-                // Rules are taken from the last to the first, so that places stay what they were.
-                let mut less = policy.clone();
-                let rules = match direction {
-                    Direction::Ingress => less.ingress.as_mut(),
-                    Direction::Egress => less.egress.as_mut(),
-                };
-                let Some(rules) = rules.filter(|r| place < r.len()) else { return false };
-                rules.remove(place);
-                (Change::SetPolicy(Policy::Network(less.clone())), Some(less))
-            }
-        };
+        let Some(policy) = self.engine.find_policy(&view.key()) else { return false };
+        let mut more = self.gone.clone();
         let (directions, taken): (Vec<Direction>, Vec<&'a Rule>) = match rule {
             Some((direction, place)) => {
+                let Ok(number) = u32::try_from(place) else { return false };
+                more.rule(RuleRef { policy, egress: direction == Direction::Egress, rule: number });
                 (vec![direction], view.rules(direction).get(place).into_iter().collect())
             }
-            None => (
-                Direction::ALL.into_iter().filter(|d| view.rules_if_any(*d).is_some()).collect(),
-                Direction::ALL.into_iter().flat_map(|d| view.rules(d)).collect(),
-            ),
+            None => {
+                more.policy(policy);
+                let isolates = |d: &Direction| view.rules_if_any(*d).is_some();
+                let rules = Direction::ALL.into_iter().flat_map(|d| view.rules(d));
+                (Direction::ALL.into_iter().filter(isolates).collect(), rules.collect())
+            }
         };
-        let Some(subjects) = self.held(view, &directions) else { return false };
+        let Some(sets) = self.held(view, &directions) else { return false };
         let Some(others) = self.others(&taken) else { return false };
-        let before = self.allowed(&subjects, &others, &directions);
-        self.engine.apply([changed]);
-        let same = before == self.allowed(&subjects, &others, &directions);
-        if !same {
-            self.engine.apply([Change::SetPolicy(Policy::Network(policy))]);
-        } else if let Some(less) = less {
-            self.now.insert(name, less);
+        let same = sets.iter().all(|set| {
+            let is_same = |other: &Identity| self.engine.is_same_without(*set, *other, &self.gone, &more);
+            others.iter().all(is_same)
+        });
+        if same {
+            self.gone = more;
         }
         same
     }
 
-    /// One pod for each way in which the policy's pods are held, and one as its selector asks for it.
-    fn held(&self, view: &PolicyView<'a>, directions: &[Direction]) -> Option<Vec<PodId>> {
+    /// The ways in which the policy's pods are held, and a pod as its selector asks for it.
+    fn held(&self, view: &PolicyView<'a>, directions: &[Direction]) -> Option<BTreeSet<SetId>> {
         let witness = (*self.subjects.get(&view.policy.subject)?)?;
-        let mut seen = BTreeSet::new();
         let pods = view.subjects.iter().filter_map(|p| self.numbers.get(p)).copied().chain([witness]);
-        let held =
-            |pod: &PodId| directions.iter().map(|d| self.engine.policy_set(*pod, *d)).collect::<Vec<_>>();
-        Some(pods.filter(|pod| seen.insert(held(pod))).collect())
+        let sets = |pod| directions.iter().filter_map(move |d| self.engine.policy_set(pod, *d));
+        Some(pods.flat_map(sets).collect())
     }
 
     /// Everybody of whom the answer could differ. `None` where a selector contradicts itself: a rule that matches nobody
     /// that is or could be is no rule that another covers.
-    fn others(&self, taken: &[&'a Rule]) -> Option<Vec<End>> {
+    fn others(&self, taken: &[&'a Rule]) -> Option<BTreeSet<Identity>> {
+        let mut identities = BTreeSet::from([Identity::NOBODY]);
         let mut ends = BTreeSet::new();
         // A rule for everybody is covered only by others for everybody, which nobody in particular shows (and is always
         // asked); but what a port's name means each pod says for itself.
@@ -171,7 +170,9 @@ impl<'a> Trial<'a> {
         }
         for peer in taken.iter().flat_map(|r| peers_of(r)) {
             let Peer::Block(block) = peer else {
-                ends.insert(End::Pod((*self.peers.get(peer)?)?));
+                let witness = (*self.peers.get(peer)?)?;
+                ends.insert(End::Pod(witness));
+                identities.extend(self.addresses.iter().map(|c| self.engine.identity_with(witness, *c)));
                 ends.extend(self.matched.get(peer).into_iter().flatten().map(|p| End::Pod(*p)));
                 continue;
             };
@@ -188,23 +189,17 @@ impl<'a> Trial<'a> {
                 ends.extend(self.subjects.values().flatten().min().map(|p| End::Pod(*p)));
             }
         }
-        Some(ends.into_iter().collect())
-    }
-
-    fn allowed(&self, subjects: &[PodId], others: &[End], directions: &[Direction]) -> Vec<PortSet> {
-        let mut all = Vec::new();
-        for subject in subjects {
-            for direction in directions {
-                let set = self.engine.policy_set(*subject, *direction);
-                let ask = |identity| match set {
-                    Some(set) => self.engine.port_map(set, identity).allowed(),
-                    None => PortSet::all(),
-                };
-                all.push(ask(Identity::NOBODY));
-                all.extend(others.iter().map(|end| ask(self.engine.identity(*end))));
+        for end in ends {
+            identities.insert(self.engine.identity(end));
+            // A connection goes from one address to one address.
+            if let End::Pod(pod) = end
+                && let Some(pod) = self.engine.pod(pod)
+            {
+                let addresses = pod.addresses.iter().map(|a| self.engine.identity(End::Address(*a)));
+                identities.extend(addresses);
             }
         }
-        all
+        Some(identities)
     }
 }
 
@@ -214,7 +209,7 @@ fn peer_witness(world: &mut World, own: &str, peer: &Peer) -> Option<(String, La
     let labels = witness::labels(pods)?;
     let home = match namespaces {
         NamespaceScope::Own => own.to_owned(),
-        NamespaceScope::Matching(selector) => match named_namespace(selector) {
+        NamespaceScope::Matching(selector) => match witness::named_namespace(selector) {
             // Only one namespace has this name, with whatever labels it has.
             Some(named) => named,
             None => {
@@ -239,11 +234,6 @@ fn number(place: usize) -> PodId {
 
 fn is_name(port: &PortMatch) -> bool {
     matches!(port.port, PortRef::Named(_))
-}
-
-/// The namespace that a selector asks for by its name.
-fn named_namespace(selector: &LabelSelector) -> Option<String> {
-    witness::labels(selector)?.remove(NAMESPACE_NAME_LABEL)
 }
 
 fn after(address: std::net::IpAddr) -> Option<std::net::IpAddr> {
