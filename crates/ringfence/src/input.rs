@@ -81,6 +81,21 @@ pub(crate) fn parse(
     reported(gather_files(files, args, terminal, keep_manifests), args, terminal, least)
 }
 
+/// Reads the cluster of a context, empty for the one that the arguments name, and reports as [`parse`] does.
+///
+/// # Errors
+///
+/// As [`read`].
+pub(crate) fn of_cluster(
+    context: &str,
+    args: &InputArgs,
+    terminal: &Terminal,
+    least: Level,
+) -> anyhow::Result<(World, Reading)> {
+    let context = Some(context).filter(|name| !name.is_empty());
+    reported(gather_cluster(context, args, terminal, false)?, args, terminal, least)
+}
+
 fn reported(
     gathered: Gathered,
     args: &InputArgs,
@@ -118,11 +133,20 @@ pub(crate) fn gather(
     keep_manifests: bool,
 ) -> anyhow::Result<Gathered> {
     if paths.is_empty() {
-        let mut reader = reader(args, keep_manifests);
-        cluster::read(args, terminal)?.iter().for_each(|list| reader.node(list));
-        return Ok(Gathered { reading: reader.finish(), problems: 0 });
+        return gather_cluster(None, args, terminal, keep_manifests);
     }
     Ok(gather_files(files::read(paths, &mut stdin().lock()), args, terminal, keep_manifests))
+}
+
+fn gather_cluster(
+    context: Option<&str>,
+    args: &InputArgs,
+    terminal: &Terminal,
+    keep_manifests: bool,
+) -> anyhow::Result<Gathered> {
+    let mut reader = reader(args, keep_manifests);
+    cluster::read(context, args, terminal)?.iter().for_each(|list| reader.node(list));
+    Ok(Gathered { reading: reader.finish(), problems: 0 })
 }
 
 fn reader(args: &InputArgs, keep_manifests: bool) -> Reader {

@@ -33,10 +33,13 @@ fn side(
     terminal: &Terminal,
     least: Level,
 ) -> anyhow::Result<World> {
-    let files = match git::Place::parse(text) {
-        Some(place) => git::read(&place?)?,
-        None => files::read(&[PathBuf::from(text)], &mut stdin().lock()),
+    let read = match (text.strip_prefix("cluster:"), git::Place::parse(text)) {
+        (Some(context), _) => input::of_cluster(context, &args.input, terminal, least),
+        (None, Some(place)) => input::parse(git::read(&place?)?, &args.input, terminal, false, least),
+        (None, None) => {
+            let files = files::read(&[PathBuf::from(text)], &mut stdin().lock());
+            input::parse(files, &args.input, terminal, false, least)
+        }
     };
-    let read = input::parse(files, &args.input, terminal, false, least);
     read.map(|(world, _)| world).with_context(|| format!("{which} ({text})"))
 }
