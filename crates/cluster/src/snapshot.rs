@@ -30,8 +30,18 @@ pub fn read(access: &Access) -> Result<Snapshot, Error> {
         let served = discover(&asker, &mut snapshot).await?;
         let plan = resource::plan(&served);
         snapshot.notes.extend(plan.notes);
+        let namespace = access.namespace.as_deref();
+        let mut partly = Vec::new();
         for resource in &plan.resources {
-            list(&asker, resource, access.namespace.as_deref(), &mut snapshot).await?;
+            if list(&asker, resource, namespace, &mut snapshot).await? == Listed::InNamespace {
+                partly.push(resource.name());
+            }
+        }
+        if let Some(namespace) = namespace.filter(|_| !partly.is_empty()) {
+            snapshot.notes.push(format!(
+                "in namespace {namespace} only may be listed: {}; the answer does not know those elsewhere",
+                partly.join(", ")
+            ));
         }
         Ok(snapshot)
     })
@@ -80,13 +90,22 @@ async fn one_by_one(asker: &Asker, versions: Vec<String>) -> Result<(Vec<Served>
     Ok((all, unknown))
 }
 
+/// How much of a kind was listed.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+enum Listed {
+    /// All, or it is told what is not.
+    Everywhere,
+    /// What is in the namespace that was asked for, and no more.
+    InNamespace,
+}
+
 /// Adds a list, or what it means that it cannot be had.
 async fn list(
     asker: &Asker,
     resource: &Resource,
     namespace: Option<&str>,
     snapshot: &mut Snapshot,
-) -> Result<(), Error> {
+) -> Result<Listed, Error> {
     // Of another product's policies one is enough to know that there are any.
     let extent = if resource.need == Need::Warning { Extent::First } else { Extent::Whole };
     let what = resource.name();
@@ -94,7 +113,7 @@ async fn list(
     let message = match asker.list(&path, extent).await? {
         Answer::Json(list) => {
             snapshot.keep(resource, list);
-            return Ok(());
+            return Ok(Listed::Everywhere);
         }
         Answer::Forbidden(message) => message,
         answer @ (Answer::Absent | Answer::Refused(_)) => {
@@ -106,23 +125,20 @@ async fn list(
                 return Err(asker.refused(&path, message));
             }
             snapshot.not_listed(resource, &message);
-            return Ok(());
+            return Ok(Listed::Everywhere);
         }
     };
     if let Some(namespace) = namespace.filter(|_| resource.namespaced)
         && let Answer::Json(list) = asker.list(&resource.path(Some(namespace)), extent).await?
     {
         snapshot.keep(resource, list);
-        snapshot.notes.push(format!(
-            "{what} may be listed in namespace {namespace} only: the answer does not know those elsewhere"
-        ));
-        return Ok(());
+        return Ok(Listed::InNamespace);
     }
     if resource.need == Need::Verdicts {
         return Err(Error::Forbidden { what, message });
     }
     snapshot.not_listed(resource, &message);
-    Ok(())
+    Ok(Listed::Everywhere)
 }
 
 impl Snapshot {
