@@ -47,7 +47,7 @@ pub enum Error {
         /// What the API server says.
         message: String,
     },
-    /// Another answer than a list.
+    /// Another answer than what was asked for.
     #[error("{server} answered {what} with: {message}")]
     Refused {
         /// The API server.
@@ -57,8 +57,8 @@ pub enum Error {
         /// What it says.
         message: String,
     },
-    /// What came is no list.
-    #[error("{server} answered {what} with something that is no list")]
+    /// What came is no JSON.
+    #[error("{server} answered {what} with something that is no JSON")]
     Malformed {
         /// The API server.
         server: String,

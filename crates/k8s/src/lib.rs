@@ -8,6 +8,7 @@
 pub mod finding;
 pub mod inventory;
 mod json;
+pub mod kinds;
 mod lower;
 pub mod node;
 mod normalize;

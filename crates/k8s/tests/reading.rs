@@ -400,6 +400,11 @@ fn kinds_and_versions() {
         &["1:34 warning foreign-policy"],
         &["CiliumNetworkPolicy"],
     );
+    check(
+        "{apiVersion: k8s.ovn.org/v1, kind: EgressFirewall}",
+        &["1:36 warning foreign-policy"],
+        &["EgressFirewall"],
+    );
     check("apiVersion: v1\nkind: NetworkPolicy\n", &["1:13 error unknown-version"], &[]);
     check("apiVersion: networking.k8s.io/v1\nkind: Networkpolicy\n", &["2:7 error unknown-kind"], &[]);
     check("apiVersion: v1\nkind: Deployment\n", &["1:13 error unknown-version"], &[]);
@@ -537,6 +542,13 @@ fn a_generated_name_never_takes_the_place_of_a_whole_one() {
 fn nothing_is_passed_over_without_a_word() {
     let foreign = "apiVersion: cilium.io/v2\nkind: CiliumNetworkPolicyList\nitems:\n- metadata: {name: a}\n";
     assert_eq!(found(&reading(foreign)), ["4:3 warning foreign-policy"]);
+    // Once for a list, however its items say what they are.
+    let foreign = "apiVersion: projectcalico.org/v3\nkind: NetworkPolicyList\nitems:\n- {metadata: {name: a}}\n\
+                   - {apiVersion: projectcalico.org/v3, kind: NetworkPolicy, metadata: {name: b}}\n";
+    assert_eq!(found(&reading(foreign)), ["4:3 warning foreign-policy"]);
+    let others = "apiVersion: example.com/v1\nkind: PodList\nitems:\n\
+                  - {apiVersion: v1, kind: Pod, metadata: {name: a}, spec: {containers: []}}\n";
+    assert_eq!(reading(others).inventory.workloads.len(), 1);
     let misspelled = "apiVersion: v1\nkind: List\nitem: []\n";
     assert_eq!(found(&reading(misspelled)), ["1:1 error missing-field"]);
     let wrong_group =
@@ -553,6 +565,37 @@ fn the_same_object_twice_and_alike_loses_nothing() {
     let reading = reading(&format!("{one}---\n{one}"));
     assert_eq!(found(&reading), ["10:18 warning duplicate-name"]);
     assert_eq!(reading.inventory.policies.len(), 1);
+}
+
+#[test]
+fn metadata_is_held_to_its_fields() {
+    #[track_caller]
+    fn check(kind: &str, metadata: &str, findings: &[&str]) {
+        let (version, spec) = match kind {
+            "NetworkPolicy" => ("networking.k8s.io/v1", "{podSelector: {}}"),
+            "Deployment" => ("apps/v1", "{template: {metadata: {lables: {a: b}}, spec: {containers: []}}}"),
+            _ => ("v1", "{containers: []}"),
+        };
+        let text = format!("apiVersion: {version}\nkind: {kind}\nmetadata: {metadata}\nspec: {spec}\n");
+        assert_eq!(found(&reading(&text)), findings, "{text}");
+    }
+    // Whoever writes `namepace` means another namespace than the default.
+    check("NetworkPolicy", "{name: p, namepace: shop}", &["3:21 error unknown-field"]);
+    check("NetworkPolicy", "{name: p, tags: {}}", &["3:21 error unknown-field"]);
+    check("Pod", "{name: p, namepace: shop}", &["3:21 error unknown-field"]);
+    check("Pod", "{name: p, lables: {a: b}}", &["3:21 error unknown-field"]);
+    check("Pod", "{name: p, tags: {}}", &[]);
+    check("Deployment", "{name: p}", &["4:30 error unknown-field"]);
+    let of_a_server = "{name: p, generateName: p-, namespace: ns, uid: u, resourceVersion: '1', generation: 1, \
+                       creationTimestamp: null, selfLink: /p, managedFields: [], finalizers: [], \
+                       deletionTimestamp: null, deletionGracePeriodSeconds: 0}";
+    check("NetworkPolicy", of_a_server, &[]);
+    check("NetworkPolicy", "{name: p, annotations: {a b: c}}", &["3:35 error invalid-name"]);
+    check("Pod", "{name: p, annotations: {a/b/c: c}}", &["3:35 warning invalid-name"]);
+    check("NetworkPolicy", "{name: p, annotations: {Example.com/A: c}}", &[]);
+    // An empty name is none.
+    check("NetworkPolicy", "{name: '', generateName: p-}", &[]);
+    check("NetworkPolicy", "{name: '', generateName: ''}", &["3:18 error missing-field"]);
 }
 
 #[test]
@@ -632,6 +675,8 @@ fn routes_from_outside() {
     ));
     let of = &gateway.inventory.gateways[0];
     assert_eq!((of.class.as_deref(), of.listeners[0].port, found(&gateway)), (Some("c"), 443, vec![]));
-    // Of another product.
+    // Of another product, and of a version to come.
     assert_eq!(reading("{apiVersion: networking.istio.io/v1, kind: Gateway}").passed_over.len(), 1);
+    let to_come = reading("{apiVersion: gateway.networking.k8s.io/v2, kind: TCPRoute}");
+    assert_eq!((to_come.passed_over.len(), found(&to_come)), (1, vec![]));
 }

@@ -7,15 +7,19 @@ use crate::cli::InputArgs;
 use crate::complaint::Complaint;
 use crate::terminal::Terminal;
 
-/// Everything that the cluster has and that matters, as lists of objects.
+/// Everything that the cluster has and that matters, as lists of objects. `context` goes before that of the arguments.
 ///
 /// # Errors
 ///
 /// If there is no cluster to be asked, or it does not let everything be listed that answers rest on.
-pub(crate) fn read(args: &InputArgs, terminal: &Terminal) -> anyhow::Result<Vec<Node>> {
+pub(crate) fn read(
+    context: Option<&str>,
+    args: &InputArgs,
+    terminal: &Terminal,
+) -> anyhow::Result<Vec<Node>> {
     let access = Access {
         kubeconfig: args.kubeconfig.clone(),
-        context: args.context.clone(),
+        context: context.map(str::to_owned).or_else(|| args.context.clone()),
         namespace: args.namespace.clone(),
     };
     let snapshot = ringfence_cluster::read(&access).map_err(complaint)?;

@@ -5,7 +5,7 @@ use std::io::stdin;
 use std::net::IpAddr;
 use std::path::PathBuf;
 
-use ringfence_k8s::{Inventory, Level, Manifest, ReadOptions, Reader, Reading, Sources};
+use ringfence_k8s::{Inventory, Level, Manifest, Node, ReadOptions, Reader, Reading, Sources};
 use ringfence_policy::{Engine, ResolvedName, World};
 
 use crate::cli::InputArgs;
@@ -115,13 +115,18 @@ pub(crate) fn gather(
     keep_manifests: bool,
 ) -> anyhow::Result<Gathered> {
     if paths.is_empty() {
-        let mut reader = reader(args, keep_manifests);
-        cluster::read(args, terminal)?.iter().for_each(|list| reader.node(list));
-        return Ok(Gathered { reading: reader.finish(), problems: Vec::new() });
+        return Ok(gather_lists(&cluster::read(None, args, terminal)?, args, keep_manifests));
     }
     let gathered = gather_files(files::read(paths, &mut stdin().lock()), args, keep_manifests);
     complain(&gathered.problems, terminal);
     Ok(gathered)
+}
+
+/// Reads lists of objects, as a cluster gives them.
+pub(crate) fn gather_lists(lists: &[Node], args: &InputArgs, keep_manifests: bool) -> Gathered {
+    let mut reader = reader(args, keep_manifests);
+    lists.iter().for_each(|list| reader.node(list));
+    Gathered { reading: reader.finish(), problems: Vec::new() }
 }
 
 fn reader(args: &InputArgs, keep_manifests: bool) -> Reader {

@@ -7,6 +7,7 @@ use super::context::{BUILT_IN, Context, Reported, field, key_span};
 use super::meta::Meta;
 use super::names;
 use crate::inventory::{Gateway, Route, Service, Workload};
+use crate::kinds::{Kind, Meaning, group, is_of_policies, known, meaning, near_kind};
 use crate::node::{Entry, Node, Value};
 use crate::source::Span;
 use crate::yaml::MAX_DEPTH;
@@ -26,47 +27,6 @@ pub(crate) enum Lowered {
     /// Of a kind that does not matter here.
     PassedOver(String),
 }
-
-/// The kinds that are read, with the API versions in which they exist or existed.
-const KINDS: [(&str, &[&str]); 22] = [
-    ("Pod", &["v1"]),
-    ("Deployment", &["apps/v1", "apps/v1beta2", "apps/v1beta1", "extensions/v1beta1"]),
-    ("StatefulSet", &["apps/v1", "apps/v1beta2", "apps/v1beta1"]),
-    ("DaemonSet", &["apps/v1", "apps/v1beta2", "extensions/v1beta1"]),
-    ("ReplicaSet", &["apps/v1", "apps/v1beta2", "extensions/v1beta1"]),
-    ("ReplicationController", &["v1"]),
-    ("Job", &["batch/v1"]),
-    ("CronJob", &["batch/v1", "batch/v1beta1", "batch/v2alpha1"]),
-    ("Service", &["v1"]),
-    ("Ingress", &["networking.k8s.io/v1", "networking.k8s.io/v1beta1", "extensions/v1beta1"]),
-    ("Gateway", GATEWAY_VERSIONS),
-    ("HTTPRoute", GATEWAY_VERSIONS),
-    ("GRPCRoute", GATEWAY_VERSIONS),
-    ("TCPRoute", GATEWAY_VERSIONS),
-    ("TLSRoute", GATEWAY_VERSIONS),
-    ("UDPRoute", GATEWAY_VERSIONS),
-    ("Namespace", &["v1"]),
-    ("Node", &["v1"]),
-    ("NetworkPolicy", &["networking.k8s.io/v1", "extensions/v1beta1"]),
-    ("ClusterNetworkPolicy", &["policy.networking.k8s.io/v1alpha2"]),
-    ("AdminNetworkPolicy", &["policy.networking.k8s.io/v1alpha1"]),
-    ("BaselineAdminNetworkPolicy", &["policy.networking.k8s.io/v1alpha1"]),
-];
-
-/// The group of the Gateway API. Its kinds are no policies: what is not known of them is passed over.
-const GATEWAY_GROUP: &str = "gateway.networking.k8s.io";
-
-/// The versions of the Gateway API; not each kind is in each.
-const GATEWAY_VERSIONS: &[&str] = &[
-    "gateway.networking.k8s.io/v1",
-    "gateway.networking.k8s.io/v1beta1",
-    "gateway.networking.k8s.io/v1alpha3",
-    "gateway.networking.k8s.io/v1alpha2",
-    "gateway.networking.k8s.io/v1alpha1",
-];
-
-/// The group of SIG Network's own policies. A kind of it that is not known here is not passed over.
-const POLICY_GROUP: &str = "policy.networking.k8s.io";
 
 impl Context<'_> {
     /// Reads a document: an object, or a list of them. What is broken is reported and left out.
@@ -155,16 +115,23 @@ impl Context<'_> {
         }
         // Only in a typed list may the items leave out what they are.
         let defaults = (!item.is_empty()).then_some((version, item));
-        let ours =
-            item.is_empty() || KINDS.iter().any(|(kind, _)| *kind == item) || group(version) == POLICY_GROUP;
-        let is_read = ours || near_kind(version, item).is_some();
+        let meaning = meaning(version, item);
+        let is_read = item.is_empty()
+            || !matches!(meaning, Meaning::ForeignPolicy | Meaning::PassedOver)
+            || near_kind(version, item).is_some();
         let mut result = Ok(());
         let items = self.sequence(items, "items")?;
-        if let (false, Some(first)) = (is_read, items.first()) {
+        if let (Meaning::ForeignPolicy, Some(first)) = (meaning, items.first()) {
             self.foreign_policy(first.span, version, item);
         }
+        let is_another = |node: &Node| {
+            let says = |key: &str, default: &str| {
+                node.get(key).and_then(Node::as_str).is_some_and(|own| own != default)
+            };
+            says("apiVersion", version) || says("kind", item)
+        };
         for node in items {
-            if is_read {
+            if is_read || is_another(node) {
                 result = self.object(node, defaults, depth + 1, read).and(result);
             } else {
                 read(self, Lowered::PassedOver(item.to_owned()), node);
@@ -175,13 +142,12 @@ impl Context<'_> {
 
     fn lower(&mut self, node: &Node, version: &str, kind: &str) -> Result<Lowered, Reported> {
         let entries = self.mapping(node, kind)?;
-        let Some((kind, versions)) = KINDS.iter().find(|(k, _)| *k == kind) else {
-            return self.other_kind(entries, version, kind);
+        let kind = match meaning(version, kind) {
+            Meaning::Read(kind) => kind.name,
+            Meaning::OtherVersion(kind) => return self.other_version(entries, version, kind),
+            other => return self.other_kind(entries, version, kind, other),
         };
-        if !versions.contains(&version) {
-            return self.other_version(entries, version, kind, versions);
-        }
-        match *kind {
+        match kind {
             "Pod" => self.pod(node).map(|(w, m)| Lowered::Workload(w, m)),
             "Service" => self.service(node).map(|(s, m)| Lowered::Service(s, m)),
             "Ingress" => self.ingress(node).map(|(r, m)| Lowered::Route(r, m)),
@@ -208,48 +174,47 @@ impl Context<'_> {
         }
     }
 
-    fn other_kind(&mut self, entries: &[Entry], version: &str, kind: &str) -> Result<Lowered, Reported> {
-        let span = field(entries, "kind").and_then(|n| n.span).or_else(|| key_span(entries, "metadata"));
-        if let Some(near) = near_kind(version, kind) {
-            let message = format!("there is no kind `{kind}` in {version}");
-            return Err(self.error("unknown-kind", span, message, Some(format!("did you mean {near}?"))));
-        }
-        if group(version) == POLICY_GROUP {
-            let message = format!("{kind} is not supported by this version");
-            let help = "without it every verdict could be wrong; leave it out with --skip-invalid".to_owned();
-            return Err(self.error("unsupported-kind", span, message, Some(help)));
-        }
-        self.foreign_policy(span, version, kind);
-        Ok(Lowered::PassedOver(kind.to_owned()))
-    }
-
-    fn other_version(
+    fn other_kind(
         &mut self,
         entries: &[Entry],
         version: &str,
         kind: &str,
-        versions: &[&str],
+        meaning: Meaning,
     ) -> Result<Lowered, Reported> {
-        let span = field(entries, "apiVersion").and_then(|n| n.span).or_else(|| key_span(entries, "kind"));
-        // Versions of the Gateway API come and go, and none of its kinds decides a verdict.
-        let is_gateway = group(version) == GATEWAY_GROUP && versions == GATEWAY_VERSIONS;
-        if is_builtin(version) && !is_gateway {
-            let message = format!("there is no {kind} in `{version}`");
-            let help = versions.first().map(|v| format!("write `apiVersion: {v}`"));
-            return Err(self.error("unknown-version", span, message, help));
+        // A kind whose name is known is another one by its group.
+        let telling = if known(kind).is_some() { "apiVersion" } else { "kind" };
+        let span = field(entries, telling).and_then(|n| n.span).or_else(|| key_span(entries, "metadata"));
+        if let Some(near) = near_kind(version, kind) {
+            let message = format!("there is no kind `{kind}` in {version}");
+            return Err(self.error("unknown-kind", span, message, Some(format!("did you mean {near}?"))));
         }
-        self.foreign_policy(span, version, kind);
+        if meaning == Meaning::UnknownPolicy {
+            let message = format!("{kind} is not supported by this version");
+            let help = "without it every verdict could be wrong; leave it out with --skip-invalid".to_owned();
+            return Err(self.error("unsupported-kind", span, message, Some(help)));
+        }
+        if meaning == Meaning::ForeignPolicy {
+            self.foreign_policy(span, version, kind);
+        }
         Ok(Lowered::PassedOver(kind.to_owned()))
+    }
+
+    fn other_version(&mut self, entries: &[Entry], version: &str, kind: &Kind) -> Result<Lowered, Reported> {
+        let span = field(entries, "apiVersion").and_then(|n| n.span).or_else(|| key_span(entries, "kind"));
+        // That group is young: what there is not today, a cluster may serve tomorrow.
+        let message = if is_of_policies(version) {
+            format!("{} in `{version}` is not supported by this version", kind.name)
+        } else {
+            format!("there is no {} in `{version}`", kind.name)
+        };
+        let help = kind.versions.first().map(|v| format!("write `apiVersion: {v}`"));
+        Err(self.error("unknown-version", span, message, help))
     }
 
     /// Says that a network plugin's own policy is not taken into account.
     fn foreign_policy(&mut self, span: Option<Span>, version: &str, kind: &str) {
-        if !is_builtin(version) && kind.ends_with("NetworkPolicy") || kind == "CiliumClusterwideNetworkPolicy"
-        {
-            let message =
-                format!("{kind} of {} is another product's policy and is passed over", group(version));
-            self.warn("foreign-policy", span, message, None);
-        }
+        let message = format!("{kind} of {} is another product's policy and is passed over", group(version));
+        self.warn("foreign-policy", span, message, None);
     }
 }
 
@@ -262,20 +227,4 @@ fn recipe(file: &str) -> Option<String> {
         _ => return None,
     };
     Some(format!("this is what manifests are made from: render it first (`{command}`) and read the result"))
-}
-
-fn group(version: &str) -> &str {
-    version.split_once('/').map_or("", |(group, _)| group)
-}
-
-/// Whether a version belongs to Kubernetes itself, or tries to.
-fn is_builtin(version: &str) -> bool {
-    let group = group(version);
-    !group.contains('.') || group.ends_with(".k8s.io")
-}
-
-/// The kind that was probably meant, where the group is one that has it or none at all.
-fn near_kind(version: &str, kind: &str) -> Option<&'static str> {
-    let candidates = KINDS.iter().map(|(k, _)| *k).filter(|k| *k != kind);
-    names::near_miss(kind, candidates).filter(|_| is_builtin(version))
 }

@@ -46,6 +46,26 @@ pub(crate) enum Name {
 const CLUSTER_SCOPED: [&str; 5] =
     ["Namespace", "Node", "ClusterNetworkPolicy", "AdminNetworkPolicy", "BaselineAdminNetworkPolicy"];
 
+/// What `metadata` has, or had and is still written: it has no effect.
+const FIELDS: [&str; 16] = [
+    "name",
+    "generateName",
+    "namespace",
+    "labels",
+    "annotations",
+    "ownerReferences",
+    "finalizers",
+    "creationTimestamp",
+    "deletionTimestamp",
+    "deletionGracePeriodSeconds",
+    "generation",
+    "managedFields",
+    "resourceVersion",
+    "selfLink",
+    "uid",
+    "clusterName",
+];
+
 impl Context<'_> {
     /// Reads `metadata` and remembers what is being read, for the findings.
     pub(crate) fn meta(&mut self, object: &Node, kind: &str, rule: Name) -> Result<Meta, Reported> {
@@ -56,6 +76,7 @@ impl Context<'_> {
             return Err(self.error("missing-field", span, format!("{kind} without `metadata.name`"), None));
         };
         let metadata = self.mapping(node, "metadata")?;
+        let known = self.metadata_fields(metadata, rule);
         let namespace = match field(metadata, "namespace") {
             Some(node) => self.string(node, "namespace").map(|name| (name, node.span)),
             None => Ok(("", None)),
@@ -82,14 +103,18 @@ impl Context<'_> {
             self.name_finding(level, namespace_span, message)?;
         }
         let labels = field(metadata, "labels").map_or(Ok(Labels::new()), |node| self.labels(node, "labels"));
-        let annotations = field(metadata, "annotations")
-            .map_or(Ok(Labels::new()), |node| self.strings(node, "annotations"));
+        let annotations =
+            field(metadata, "annotations").map_or(Ok(Labels::new()), |node| self.annotations(node, rule));
         let owner = self.owner(metadata)?;
+        known?;
         Ok(Meta { name, is_generated, namespace, labels: labels?, annotations: annotations?, owner, span })
     }
 
     fn name(&mut self, metadata: &[Entry], node: &Node, kind: &str) -> Result<Named, Reported> {
-        let written = ["name", "generateName"].into_iter().find_map(|key| Some((key, field(metadata, key)?)));
+        let fields = ["name", "generateName"].map(|key| Some((key, field(metadata, key)?)));
+        let fields = || fields.into_iter().flatten();
+        // An empty name is none, where the server makes one.
+        let written = fields().find(|(_, value)| value.as_str() != Some("")).or_else(|| fields().next());
         let Some((key, value)) = written else {
             let help = names::near_miss("name", metadata.iter().map(|e| e.key.as_str()))
                 .map(|near| format!("`{near}` is no field of metadata; did you mean `name`?"));
@@ -110,6 +135,26 @@ impl Context<'_> {
             ));
         }
         Ok(Named { name: name.to_owned(), is_generated: key == "generateName", span: value.span })
+    }
+
+    /// Refuses fields that `metadata` does not have: whoever writes `namepace` means another namespace. In kinds whose
+    /// other fields are not looked at, only such slips.
+    pub(crate) fn metadata_fields(&mut self, metadata: &[Entry], rule: Name) -> Result<(), Reported> {
+        let matters = |key: &str| rule != Name::Lenient || names::near_miss(key, FIELDS).is_some();
+        self.known_fields(metadata.iter().filter(|e| matters(&e.key)), &FIELDS, "`metadata`")
+    }
+
+    /// Annotations; their keys are those of labels, of any case.
+    fn annotations(&mut self, node: &Node, rule: Name) -> Result<Labels, Reported> {
+        let annotations = self.strings(node, "annotations")?;
+        let level = if rule == Name::Lenient { Level::Warning } else { Level::Error };
+        for entry in self.mapping(node, "annotations")? {
+            if let Err(why) = names::label_key(&entry.key.to_lowercase()) {
+                let message = format!("the server refuses the annotation `{}`: {why}", entry.key);
+                self.name_finding(level, entry.key_span, message)?;
+            }
+        }
+        Ok(annotations)
     }
 
     /// Warns of a namespace on what lives in none.

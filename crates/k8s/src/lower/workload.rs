@@ -122,10 +122,9 @@ impl Context<'_> {
 
     fn template_labels(&mut self, template: &[Entry]) -> Result<Labels, Reported> {
         let Some(metadata) = field(template, "metadata") else { return Ok(Labels::new()) };
-        match field(self.mapping(metadata, "metadata")?, "labels") {
-            Some(node) => self.labels(node, "labels"),
-            None => Ok(Labels::new()),
-        }
+        let metadata = self.mapping(metadata, "metadata")?;
+        self.metadata_fields(metadata, Name::Lenient)?;
+        field(metadata, "labels").map_or(Ok(Labels::new()), |node| self.labels(node, "labels"))
     }
 
     fn host_network(&mut self, spec: &[Entry]) -> Result<bool, Reported> {

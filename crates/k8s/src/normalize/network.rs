@@ -43,7 +43,7 @@ fn peer(peer: &Node) -> Node {
     fields.into_node()
 }
 
-/// The address stays as it is written: the server stores `10.1.2.3/8`, and warns.
+/// The address stays as it is written: servers store `10.1.2.3/8` and warn; newer ones refuse it in what is new.
 fn block(block: &Node) -> Node {
     let mut fields = Fields::of(block);
     fields.take("cidr", |node| Some(scalar(node)));

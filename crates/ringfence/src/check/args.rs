@@ -13,8 +13,8 @@ use crate::cli::InputArgs;
 #[derive(Debug, Args)]
 #[command(after_help = EXAMPLES)]
 pub(crate) struct CheckArgs {
-    /// Manifests: a file, a folder with all that is in it, or - for standard input
-    #[arg(value_name = "PATH", required_unless_present = "explain")]
+    /// Manifests: a file, a folder with all that is in it, or - for standard input. None: the cluster of the kubeconfig
+    #[arg(value_name = "PATH")]
     pub(crate) paths: Vec<PathBuf>,
 
     #[command(flatten)]
@@ -29,7 +29,7 @@ pub(crate) struct CheckArgs {
     pub(crate) fail_on: FailOn,
 
     /// Mend what can safely be mended, in place; comments and layout stay
-    #[arg(long)]
+    #[arg(long, requires = "paths")]
     pub(crate) fix: bool,
 
     /// Suppressions and levels [default: the ringfence.toml nearest above the first PATH]
@@ -92,6 +92,9 @@ Examples:
 
   # Rendered manifests, a line for each finding
   helm template shop ./chart | ringfence check - -o concise -n shop
+
+  # The cluster of the kubeconfig, as it is now
+  ringfence check --context production
 
   # What a code means
   ringfence check --explain RF010

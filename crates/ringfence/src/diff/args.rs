@@ -14,7 +14,7 @@ use crate::cli::InputArgs;
 #[derive(Debug, Args)]
 #[command(after_help = EXAMPLES)]
 pub(crate) struct DiffArgs {
-    /// What was: a file, a folder, - for standard input, or git:REVISION:PATH
+    /// What was: a file, a folder, - for standard input, git:REVISION:PATH, or cluster:[CONTEXT] of the kubeconfig
     #[arg(value_name = "OLD")]
     pub(crate) old: String,
 
@@ -51,6 +51,10 @@ Examples:
 
   # What this branch changes, against main; PATH starts at the repository's root, ./PATH here
   ringfence diff git:main:deploy deploy/
+
+  # What these manifests would change in the cluster of the kubeconfig; what has come apart between two clusters
+  ringfence diff cluster: deploy/
+  ringfence diff cluster:staging cluster:production
 
   # What an upgrade of a chart changes
   helm template shop ./chart | ringfence diff rendered.yaml -

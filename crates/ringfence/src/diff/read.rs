@@ -4,11 +4,12 @@ use std::io::stdin;
 use std::path::PathBuf;
 
 use anyhow::Context;
-use ringfence_k8s::Level;
+use ringfence_k8s::{Level, Node};
 use ringfence_policy::World;
 
 use super::args::DiffArgs;
 use super::git;
+use crate::cluster;
 use crate::complaint::Complaint;
 use crate::files::{self, Files};
 use crate::input;
@@ -21,11 +22,15 @@ pub(super) fn both(args: &DiffArgs, terminal: &Terminal) -> anyhow::Result<(Worl
             .help("put one of them into a file")
             .into());
     }
-    let old = files(&args.old)?;
+    let find = |which, text: &str| find(text, args, terminal).with_context(|| format!("{which} ({text})"));
+    let old = find("OLD", &args.old)?;
     // What is wrong with the old side is told first.
-    let new = files(&args.new);
-    let gather = |files| {
-        let gathered = input::gather_files(files, &args.input, false);
+    let new = find("NEW", &args.new);
+    let gather = |found| {
+        let gathered = match found {
+            Found::Files(files) => input::gather_files(files, &args.input, false),
+            Found::Lists(lists) => input::gather_lists(&lists, &args.input, false),
+        };
         let world = input::world(&gathered.reading.inventory, &args.input);
         (gathered, world)
     };
@@ -47,9 +52,19 @@ pub(super) fn both(args: &DiffArgs, terminal: &Terminal) -> anyhow::Result<(Worl
     Ok((old, new))
 }
 
-fn files(text: &str) -> anyhow::Result<Files> {
+/// What was found where a side is said to be, before it is read.
+enum Found {
+    Files(Files),
+    Lists(Vec<Node>),
+}
+
+fn find(text: &str, args: &DiffArgs, terminal: &Terminal) -> anyhow::Result<Found> {
+    if let Some(context) = text.strip_prefix("cluster:") {
+        let context = Some(context).filter(|name| !name.is_empty());
+        return cluster::read(context, &args.input, terminal).map(Found::Lists);
+    }
     match git::Place::parse(text) {
-        Some(place) => git::read(&place?),
-        None => Ok(files::read(&[PathBuf::from(text)], &mut stdin().lock())),
+        Some(place) => git::read(&place?).map(Found::Files),
+        None => Ok(Found::Files(files::read(&[PathBuf::from(text)], &mut stdin().lock()))),
     }
 }

@@ -16,7 +16,7 @@ use crate::cli::InputArgs;
 #[derive(Debug, Args)]
 #[command(after_help = EXAMPLES)]
 pub(crate) struct NormalizeArgs {
-    /// Manifests: a file, a folder with all that is in it, or - for standard input
+    /// Manifests: a file, a folder with all that is in it, or - for standard input. None: the cluster of the kubeconfig
     #[arg(value_name = "PATH")]
     pub(crate) paths: Vec<PathBuf>,
 
@@ -28,6 +28,14 @@ pub(crate) struct NormalizeArgs {
     #[arg(long)]
     pub(crate) skip_invalid: bool,
 
+    /// Where no PATH is given: the kubeconfig that says where the cluster is [default: as kubectl]
+    #[arg(long, value_name = "FILE")]
+    pub(crate) kubeconfig: Option<PathBuf>,
+
+    /// Where no PATH is given: the context in the kubeconfig [default: the current one]
+    #[arg(long, value_name = "NAME")]
+    pub(crate) context: Option<String>,
+
     /// The format of the answer
     #[arg(short, long, value_name = "FORMAT", default_value = "yaml")]
     pub(crate) output: NormalizeFormat,
@@ -38,6 +46,8 @@ impl NormalizeArgs {
         InputArgs {
             namespace: self.namespace.clone(),
             skip_invalid: self.skip_invalid,
+            kubeconfig: self.kubeconfig.clone(),
+            context: self.context.clone(),
             ..InputArgs::default()
         }
     }
@@ -59,5 +69,8 @@ Examples:
   # Whether two spellings are one policy
   diff <(ringfence normalize old.yaml) <(ringfence normalize new.yaml)
 
-  # What is in Git against what is in the cluster
-  kubectl get networkpolicies -n shop -o yaml | ringfence normalize - | diff <(ringfence normalize k8s/ -n shop) -";
+  # What is in Git against what is in a namespace of the cluster
+  kubectl get networkpolicies -n shop -o yaml | ringfence normalize - | diff <(ringfence normalize k8s/ -n shop) -
+
+  # All policies of the cluster
+  ringfence normalize --context production";

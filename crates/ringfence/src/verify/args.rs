@@ -19,7 +19,7 @@ pub(crate) struct VerifyArgs {
     #[arg(short, long, value_name = "FILE")]
     pub(crate) assertions: PathBuf,
 
-    /// Manifests: a file, a folder with all that is in it, or - for standard input
+    /// Manifests: a file, a folder with all that is in it, or - for standard input. None: the cluster of the kubeconfig
     #[arg(value_name = "PATH")]
     pub(crate) paths: Vec<PathBuf>,
 
@@ -62,7 +62,7 @@ Examples:
   ringfence verify -a assertions.yaml k8s/
 
   # The cluster of the kubeconfig
-  ringfence verify -a assertions.yaml
+  ringfence verify -a assertions.yaml --context production
 
   # For CI: test results, code scanning
   ringfence verify -a assertions.yaml k8s/ -o junit > verify.xml

@@ -60,6 +60,11 @@ fn run_with(arguments: &str, stdin: &str) -> Run {
 }
 
 fn run_in(folder: &Path, arguments: &str, stdin: &str) -> Run {
+    run_as(folder, arguments, stdin, &[])
+}
+
+/// Runs the command with these variables in its environment.
+fn run_as(folder: &Path, arguments: &str, stdin: &str, variables: &[(&str, &str)]) -> Run {
     let mut child = Command::new(env!("CARGO_BIN_EXE_ringfence"))
         .args(arguments.split_whitespace())
         .current_dir(folder)
@@ -68,6 +73,7 @@ fn run_in(folder: &Path, arguments: &str, stdin: &str) -> Run {
         .env_remove("KUBERNETES_SERVICE_HOST")
         // Help is as wide as this says.
         .env_remove("COLUMNS")
+        .envs(variables.iter().copied())
         .stdin(Stdio::piped())
         .stdout(Stdio::piped())
         .stderr(Stdio::piped())
