@@ -34,6 +34,10 @@ use std::process::ExitCode;
 use crate::cli::{Cli, Command};
 use crate::terminal::Terminal;
 
+/// Reading makes and drops millions of small values, on several threads (docs/adr/0013-an-allocator.md).
+#[global_allocator]
+static ALLOCATOR: mimalloc::MiMalloc = mimalloc::MiMalloc;
+
 fn main() -> ExitCode {
     let cli = Cli::from_command_line();
     let terminal = Terminal::new(cli.color);

@@ -140,7 +140,9 @@ impl Context<'_> {
     /// Refuses fields that `metadata` does not have: whoever writes `namepace` means another namespace. In kinds whose
     /// other fields are not looked at, only such slips.
     pub(crate) fn metadata_fields(&mut self, metadata: &[Entry], rule: Name) -> Result<(), Reported> {
-        let matters = |key: &str| rule != Name::Lenient || names::near_miss(key, FIELDS).is_some();
+        let matters = |key: &str| {
+            !FIELDS.contains(&key) && (rule != Name::Lenient || names::near_miss(key, FIELDS).is_some())
+        };
         self.known_fields(metadata.iter().filter(|e| matters(&e.key)), &FIELDS, "`metadata`")
     }
 
