@@ -15,6 +15,7 @@ use thiserror::Error;
 use crate::abi::Op;
 use crate::image::{Image, ImageKeeper, NodeView, RuleName};
 use crate::kernel::{self, Kernel};
+use crate::pins::Removed;
 use crate::plan::{PlanError, Planner};
 use crate::tables::ApplyError;
 
@@ -84,6 +85,15 @@ impl Enforcer {
     /// Whose tables these are.
     pub fn view(&self) -> &NodeView {
         &self.view
+    }
+
+    /// Attaches and pins the program: [`Kernel::attach_pinned`]. Where its tables were empty they must have been written
+    /// before, by a switch.
+    ///
+    /// # Errors
+    /// What was in force stays in force.
+    pub fn attach_pinned(&mut self) -> Result<Removed, kernel::Error> {
+        self.kernel.attach_pinned()
     }
 
     /// Brings into force what an engine says, and says how many operations that takes. What it replaces is still

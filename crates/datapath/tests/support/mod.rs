@@ -1,6 +1,7 @@
 //! What the kernel tests share: packets made by hand, and a program with a few rows to try them on.
 #![allow(dead_code, reason = "each test file uses a part")]
 
+pub(crate) mod net;
 pub(crate) mod netns;
 pub(crate) mod packet;
 
@@ -36,12 +37,17 @@ pub(crate) fn options() -> Options {
 
 /// Loads the program, or says that the test is skipped: that is a failure under CI.
 pub(crate) fn load(options: &Options) -> Option<Kernel> {
-    if !nix::unistd::geteuid().is_root() {
+    is_root().then(|| Kernel::load(options).expect("the program loads"))
+}
+
+/// Else a test says that it is skipped.
+pub(crate) fn is_root() -> bool {
+    let root = nix::unistd::geteuid().is_root();
+    if !root {
         assert!(std::env::var_os("CI").is_none(), "needs root, and CI must not skip it");
         eprintln!("skipped: needs root");
-        return None;
     }
-    Some(Kernel::load(options).expect("the program loads"))
+    root
 }
 
 pub(crate) fn load_with(ops: &[Op]) -> Option<Kernel> {
