@@ -504,6 +504,35 @@ pub struct FlowValue {
     pub told: u64,
 }
 
+/// Packets that belong to a connection which was cut, and go against its direction.
+#[derive(
+    Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash, FromBytes, IntoBytes, Immutable, KnownLayout,
+)]
+#[repr(C)]
+pub struct CutKey {
+    source: Address,
+    destination: Address,
+    source_port: u16,
+    destination_port: u16,
+    protocol: u8,
+    pad: [u8; 3],
+}
+
+impl CutKey {
+    /// From one address and port to another, as the program sees them.
+    #[must_use]
+    pub fn new(source: (Address, u16), destination: (Address, u16), protocol: u8) -> Self {
+        Self {
+            source: source.0,
+            destination: destination.0,
+            source_port: source.1,
+            destination_port: destination.1,
+            protocol,
+            pad: [0; 3],
+        }
+    }
+}
+
 /// An event as the kernel writes it. [`crate::event`] reads it.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, FromBytes, IntoBytes, Immutable, KnownLayout)]
 #[repr(C)]
@@ -549,5 +578,6 @@ const _: () = {
     assert!(size_of::<PortMapValue>() == 8);
     assert!(size_of::<FlowKey>() == 36);
     assert!(size_of::<FlowValue>() == 40);
+    assert!(size_of::<CutKey>() == 40);
     assert!(size_of::<RawEvent>() == 64);
 };

@@ -107,6 +107,8 @@ pub enum Reason {
     OwnNode,
     /// From a pod to itself, and no cluster-wide policy has a say.
     Itself,
+    /// Its connection was cut, and it goes against its direction.
+    Cut,
 }
 
 /// Bytes that are not an event of this version.
@@ -171,6 +173,7 @@ pub fn decode(bytes: &[u8]) -> Result<Event, DecodeError> {
             7 => Reason::MissingRow,
             8 => Reason::OwnNode,
             9 => Reason::Itself,
+            10 => Reason::Cut,
             other => return Err(unknown("reason", other)),
         },
         rule: (raw.rule != 0).then_some(raw.rule),
@@ -236,7 +239,7 @@ mod tests {
         assert_eq!(decode(RawEvent { direction: 3, ..raw() }.as_bytes()), of("direction", 3));
         assert_eq!(decode(RawEvent { hook: 0, ..raw() }.as_bytes()), of("hook", 0));
         assert_eq!(decode(RawEvent { reason: 0, ..raw() }.as_bytes()), of("reason", 0));
-        assert_eq!(decode(RawEvent { reason: 10, ..raw() }.as_bytes()), of("reason", 10));
+        assert_eq!(decode(RawEvent { reason: 11, ..raw() }.as_bytes()), of("reason", 11));
     }
 
     proptest! {

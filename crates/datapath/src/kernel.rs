@@ -12,7 +12,7 @@ use libbpf_rs::{
     MapCore, MapFlags, MapHandle, Object, ProgramInput, ProgramMut, RingBuffer, RingBufferBuilder,
 };
 
-use crate::abi::{FlowKey, FlowValue, Op};
+use crate::abi::{CutKey, FlowKey, FlowValue, Op};
 use crate::attach::{self, Attached};
 use crate::event::{self, DecodeError, Event, Family, Hook};
 use crate::mirror;
@@ -48,6 +48,10 @@ pub enum Error {
     Events { source: libbpf_rs::Error },
     #[error("could not set up the wait for packets under way")]
     Grace { source: io::Error },
+    #[error("could not write table {table}")]
+    Write { table: Table, source: io::Error },
+    #[error("could not read the clock")]
+    Clock { source: io::Error },
     #[error(transparent)]
     Pins(#[from] PinError),
 }
@@ -92,6 +96,12 @@ impl Kernel {
     /// Carries out operations in their order, up to the first that fails.
     pub fn apply(&mut self, ops: &[Op]) -> Result<Applied, ApplyError> {
         self.tables.apply(ops)
+    }
+
+    /// Refuses packets of a connection that was cut until this time of the monotonic clock: those that conntrack does
+    /// not know and that begin no connection.
+    pub fn cut(&self, key: &CutKey, until: Duration) -> Result<(), Error> {
+        self.tables.cut(key, u64::try_from(until.as_nanos()).unwrap_or(u64::MAX))
     }
 
     /// What the program says of a packet, which begins with its IP header. It counts and tells as for a real one.
@@ -144,6 +154,7 @@ impl Kernel {
             missing_row: sum(5)?,
             events_lost: sum(6)?,
             flows_lost: sum(7)?,
+            cut: sum(8)?,
         })
     }
 
@@ -235,6 +246,8 @@ pub struct Counters {
     pub events_lost: u64,
     /// Flows that found no room; their events are not limited.
     pub flows_lost: u64,
+    /// Packets denied because their connection was cut.
+    pub cut: u64,
 }
 
 /// Except at LOCAL_OUT the kernel takes an Ethernet header off before it calls the program: `bpf_prog_test_run_nf()` in

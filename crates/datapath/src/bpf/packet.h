@@ -38,6 +38,7 @@ struct packet {
 	__u8 protocol;
 	__u8 family; /* 4 or 6 */
 	__u8 hop_limit;
+	__u8 opens; /* it says itself that it begins a connection: TCP's SYN, SCTP's INIT */
 	__u8 icmpv6_type; /* of whole, unfragmented ICMPv6 messages; else 0 */
 };
 
@@ -71,6 +72,22 @@ struct extension_header {
 	__u8 rest[4];
 };
 
+/* The first 16 bytes of a TCP header, which always has 20. */
+struct tcp_header {
+	__be16 ports[2];
+	__be32 sequence;
+	__be32 acknowledged;
+	__u8 offset;
+	__u8 flags;
+	__be16 window;
+};
+
+#define TCP_SYN 0x02
+#define TCP_ACK 0x10
+/* The first chunk comes after the header of 12 bytes, and begins with its type. */
+#define SCTP_CHUNK 12
+#define SCTP_INIT 1
+
 /* The shortest header that this protocol can have. */
 static __always_inline __u32 shortest_header(__u8 family, __u8 protocol)
 {
@@ -92,6 +109,8 @@ static __always_inline __u32 shortest_header(__u8 family, __u8 protocol)
 static __always_inline enum reading read_layer4(const struct bpf_dynptr *data, struct packet *packet, __u32 offset,
 						__u32 end, int fragment)
 {
+	struct tcp_header tcp_buffer;
+	const struct tcp_header *tcp;
 	__be16 buffer[2];
 	const __be16 *ports;
 
@@ -99,6 +118,13 @@ static __always_inline enum reading read_layer4(const struct bpf_dynptr *data, s
 		return DEFECTIVE;
 	switch (packet->protocol) {
 	case PROTOCOL_TCP:
+		tcp = bpf_dynptr_slice(data, offset, &tcp_buffer, sizeof(tcp_buffer));
+		if (!tcp)
+			return DEFECTIVE;
+		packet->source_port = bpf_ntohs(tcp->ports[0]);
+		packet->destination_port = bpf_ntohs(tcp->ports[1]);
+		packet->opens = (tcp->flags & (TCP_SYN | TCP_ACK)) == TCP_SYN;
+		return WHOLE;
 	case PROTOCOL_UDP:
 	case PROTOCOL_SCTP:
 		ports = bpf_dynptr_slice(data, offset, buffer, sizeof(buffer));
@@ -106,6 +132,11 @@ static __always_inline enum reading read_layer4(const struct bpf_dynptr *data, s
 			return DEFECTIVE;
 		packet->source_port = bpf_ntohs(ports[0]);
 		packet->destination_port = bpf_ntohs(ports[1]);
+		if (packet->protocol == PROTOCOL_SCTP && offset + SCTP_CHUNK + sizeof(buffer) <= end) {
+			const __u8 *chunk = bpf_dynptr_slice(data, offset + SCTP_CHUNK, buffer, sizeof(buffer));
+
+			packet->opens = chunk && *chunk == SCTP_INIT;
+		}
 		return WHOLE;
 	case PROTOCOL_ICMPV6:
 		if (packet->family != 6)

@@ -114,6 +114,8 @@ static __always_inline void count_denial(__u8 reason)
 		return count(COUNT_FRAGMENT);
 	case MISSING_ROW:
 		return count(COUNT_MISSING_ROW);
+	case CUT:
+		return count(COUNT_CUT);
 	default:
 		return count(COUNT_DENIED);
 	}

@@ -30,6 +30,7 @@ pub(crate) fn options() -> Options {
         portmaps: 256,
         portblocks: 128,
         flows: 1024,
+        cut: 64,
         event_bytes: 1 << 16,
         event_interval: Duration::ZERO,
     }
