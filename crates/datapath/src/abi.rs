@@ -559,14 +559,16 @@ pub struct RawEvent {
     pub hook: u8,
     /// Why.
     pub reason: u8,
-    /// Zero.
-    pub pad: u16,
+    /// The destination port before its translation, 0 for protocols without.
+    pub original_port: u16,
     /// The rule that gave the verdict, or 0.
     pub rule: u32,
     /// The local endpoint whose side this is, or 0.
     pub endpoint: u32,
     /// Packets of this flow since its last event, this one not counted.
     pub suppressed: u32,
+    /// The destination before its translation; zeros where conntrack knows no connection.
+    pub original: Address,
 }
 
 const _: () = {
@@ -579,5 +581,5 @@ const _: () = {
     assert!(size_of::<FlowKey>() == 36);
     assert!(size_of::<FlowValue>() == 40);
     assert!(size_of::<CutKey>() == 40);
-    assert!(size_of::<RawEvent>() == 64);
+    assert!(size_of::<RawEvent>() == 80);
 };

@@ -136,12 +136,13 @@ struct event {
 	__u8 direction;
 	__u8 hook;
 	__u8 reason;
-	__u16 pad;
+	__u16 original_port;
 	__u32 rule;
 	__u32 endpoint;
 	__u32 suppressed;
+	struct address original; /* the destination before its translation; zeros where conntrack knows nothing */
 };
-_Static_assert(sizeof(struct event) == 64, "event");
+_Static_assert(sizeof(struct event) == 80, "event");
 
 enum direction {
 	EGRESS = 0,

@@ -32,6 +32,7 @@ enum reading {
 struct packet {
 	struct address source;
 	struct address destination;
+	unsigned long nfct; /* its connection, with the state in the low bits */
 	__u32 size; /* what the socket buffer holds */
 	__u16 source_port; /* host order; 0 for protocols without */
 	__u16 destination_port;
@@ -250,6 +251,7 @@ static __always_inline enum reading read_packet(struct sk_buff *skb, __u8 pf, st
 {
 	struct bpf_dynptr data;
 
+	packet->nfct = skb->_nfct;
 	packet->size = skb->len;
 	packet->family = pf == NFPROTO_IPV4 ? 4 : 6;
 	if (bpf_dynptr_from_skb((struct __sk_buff *)skb, 0, &data))

@@ -19,6 +19,15 @@ pub(crate) const SCTP: u8 = 132;
 pub(crate) const ICMP: u8 = 1;
 pub(crate) const ICMPV6: u8 = 58;
 
+/// Waits until something holds.
+pub(crate) fn wait_for(mut holds: impl FnMut() -> bool) {
+    let deadline = std::time::Instant::now() + Duration::from_secs(20);
+    while !holds() {
+        assert!(std::time::Instant::now() < deadline, "it does not come");
+        std::thread::sleep(Duration::from_millis(1));
+    }
+}
+
 /// Small tables, and an event for every packet.
 pub(crate) fn options() -> Options {
     Options {
