@@ -87,6 +87,20 @@ impl Enforcer {
         &self.view
     }
 
+    /// What the node is from now on: its ranges of pods, and who in them is none. The next switch, or update to follow,
+    /// brings it into force, and costs as much as [`Enforcer::switch`]. Says whether anything is different. The numbers
+    /// that are in use stay, whatever the view's salt.
+    pub fn set_view(&mut self, mut view: NodeView) -> bool {
+        view.salt = self.view.salt;
+        if view == self.view {
+            return false;
+        }
+        self.view = view;
+        // What is followed was made for another view.
+        self.now = std::mem::replace(&mut self.now, Now::Unknown).stuck();
+        true
+    }
+
     /// Attaches and pins the program: [`Kernel::attach_pinned`]. Where its tables were empty they must have been written
     /// before, by a switch.
     ///
