@@ -5,16 +5,20 @@
 //! work: it takes what is whole, and what is not goes when its own is.
 
 use std::fs::File;
+use std::io;
 use std::os::fd::AsFd;
 use std::path::{Path, PathBuf};
+use std::time::Duration;
 
 use libbpf_rs::query::{LinkInfo, LinkTypeInfo, ProgInfoIter, ProgInfoQueryOptions};
-use libbpf_rs::{MapCore, MapHandle, OpenObject};
+use libbpf_rs::{MapCore, MapFlags, MapHandle, MapType, OpenObject};
+use zerocopy::FromBytes;
 
+use crate::abi::CutKey;
 use crate::attach;
 use crate::kernel::{Error, Kernel};
 use crate::object;
-use crate::options::Options;
+use crate::options::{Options, Table};
 use crate::pins::{self, Found, Named, Numbers, PROGRAM, PinError, Removed, Step, TABLES};
 use crate::sys::{self, ObjectKind};
 
@@ -76,14 +80,17 @@ impl Kernel {
         }
         let mut kernel = Self::load_object(open, options)?;
         let mut home = Home::Nothing;
-        if let Some(Base { tables, program, priority, .. }) = base {
-            home = Home::Tables(tables.path.clone());
-            if found == Found::Same {
-                match kernel.detached(priority)? {
-                    None => home = Home::Whole { tables: tables.path, program: program.path },
-                    Some(what) => found = Found::Damaged { what, tables_kept: true },
+        match base {
+            Some(Base { tables, program, priority, .. }) => {
+                home = Home::Tables(tables.path.clone());
+                if found == Found::Same {
+                    match kernel.detached(priority)? {
+                        None => home = Home::Whole { tables: tables.path, program: program.path },
+                        Some(what) => found = Found::Damaged { what, tables_kept: true },
+                    }
                 }
             }
+            None => kernel.inherit_cuts(root)?,
         }
         kernel.pinning = Some(Pinning { root: root.into(), numbers, home, _lock: lock });
         Ok((kernel, found))
@@ -180,6 +187,31 @@ impl Kernel {
     #[must_use]
     pub fn is_pinned(&self) -> bool {
         self.pinning.as_ref().is_some_and(|pinning| matches!(pinning.home, Home::Whole { .. }))
+    }
+
+    /// What was cut must stay so under other tables too, and unlike the rest nobody can tell it again: conntrack has
+    /// forgotten those connections.
+    fn inherit_cuts(&self, root: &Path) -> Result<(), Error> {
+        let table = Table::Cut;
+        for tables in pins::named(root, TABLES)? {
+            let path = tables.path.join(table.name());
+            let Ok((_, ObjectKind::Map)) = sys::open_pinned(&path) else { continue };
+            let Ok(map) = MapHandle::from_pinned_path(&path) else { continue };
+            let shape = [size_of::<CutKey>(), size_of::<u64>()].map(u32::try_from);
+            if map.map_type() != MapType::LruHash || shape != [Ok(map.key_size()), Ok(map.value_size())] {
+                continue;
+            }
+            for key in map.keys() {
+                let value = map.lookup(&key, MapFlags::empty());
+                let value =
+                    value.map_err(|source| Error::Read { table, source: io::Error::other(source) })?;
+                let until = value.map(|value| u64::read_from_bytes(value.as_slice()).ok());
+                if let (Ok(key), Some(Some(until))) = (CutKey::read_from_bytes(&key), until) {
+                    self.cut(&key, Duration::from_nanos(until))?;
+                }
+            }
+        }
+        Ok(())
     }
 
     /// Where nothing hangs at a hook, although there is a link.

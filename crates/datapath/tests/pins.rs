@@ -22,7 +22,7 @@ use std::time::{Duration, Instant};
 
 use libbpf_rs::query::{LinkInfoIter, MapInfoIter, ProgInfoIter};
 use libbpf_rs::{Link, MapCore, MapHandle, MapType};
-use ringfence_datapath::abi::EndpointWord;
+use ringfence_datapath::abi::{Address, CutKey, EndpointWord};
 use ringfence_datapath::conntrack::Conntrack;
 use ringfence_datapath::kernel::{Error, Kernel};
 use ringfence_datapath::pins::{self, Removed, Step};
@@ -426,6 +426,25 @@ fn damaged_pins_are_seen_and_made_whole() {
     assert_eq!(found, Found::Same);
     is_one_generation(router);
     enforced(&net);
+}
+
+/// Conntrack has forgotten what was cut, so nobody could write it again.
+#[test]
+fn what_was_cut_stays_so_under_other_tables() {
+    let Some(net) = prepared() else { return };
+    let keys = [1, 2, 3].map(|port| {
+        CutKey::new((Address::from(ip(SERVER[1])), port), (Address::from(ip(CLIENT[1])), 40_000), 6)
+    });
+    let (kernel, _) = start(&net.router, &options());
+    keys.iter().for_each(|key| kernel.cut(key, Duration::from_secs(1 << 30)).unwrap());
+    let cut = kernel.dump().unwrap().cut;
+    assert_eq!(cut.len(), keys.len());
+    drop(kernel);
+    for (rows, expected) in [(65, Found::OtherTables), (65, Found::Same), (66, Found::OtherTables)] {
+        let (kernel, found) = start(&net.router, &Options { cut: rows, ..options() });
+        assert_eq!((found, &kernel.dump().unwrap().cut), (expected, &cut));
+    }
+    net.router.run(|| pins::remove(Path::new(ROOT)).unwrap());
 }
 
 #[test]
