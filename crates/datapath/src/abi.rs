@@ -504,6 +504,35 @@ pub struct FlowValue {
     pub told: u64,
 }
 
+/// Packets that belong to a connection which was cut, and go against its direction.
+#[derive(
+    Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash, FromBytes, IntoBytes, Immutable, KnownLayout,
+)]
+#[repr(C)]
+pub struct CutKey {
+    source: Address,
+    destination: Address,
+    source_port: u16,
+    destination_port: u16,
+    protocol: u8,
+    pad: [u8; 3],
+}
+
+impl CutKey {
+    /// From one address and port to another, as the program sees them.
+    #[must_use]
+    pub fn new(source: (Address, u16), destination: (Address, u16), protocol: u8) -> Self {
+        Self {
+            source: source.0,
+            destination: destination.0,
+            source_port: source.1,
+            destination_port: destination.1,
+            protocol,
+            pad: [0; 3],
+        }
+    }
+}
+
 /// An event as the kernel writes it. [`crate::event`] reads it.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, FromBytes, IntoBytes, Immutable, KnownLayout)]
 #[repr(C)]
@@ -530,14 +559,16 @@ pub struct RawEvent {
     pub hook: u8,
     /// Why.
     pub reason: u8,
-    /// Zero.
-    pub pad: u16,
+    /// The destination port before its translation, 0 for protocols without.
+    pub original_port: u16,
     /// The rule that gave the verdict, or 0.
     pub rule: u32,
     /// The local endpoint whose side this is, or 0.
     pub endpoint: u32,
     /// Packets of this flow since its last event, this one not counted.
     pub suppressed: u32,
+    /// The destination before its translation; zeros where conntrack knows no connection.
+    pub original: Address,
 }
 
 const _: () = {
@@ -549,5 +580,6 @@ const _: () = {
     assert!(size_of::<PortMapValue>() == 8);
     assert!(size_of::<FlowKey>() == 36);
     assert!(size_of::<FlowValue>() == 40);
-    assert!(size_of::<RawEvent>() == 64);
+    assert!(size_of::<CutKey>() == 40);
+    assert!(size_of::<RawEvent>() == 80);
 };

@@ -1,12 +1,23 @@
-//! Makes sure that connections are tracked in a network namespace. The kernel tracks them only where something asks
-//! for their state; kube-proxy does, but not on every node, and without tracking every reply would be a new
-//! connection to be decided. So one rule in an nftables table of our own asks, and decides nothing.
+//! The kernel's connection tracking: that it happens, and its table, read and deleted from ([`Connections`]).
 //!
-//! See `nf_ct_netns_get()` in
+//! The kernel tracks connections in a network namespace only where something asks
+//! for their state; kube-proxy does, but not on every node, and without tracking every reply would be a new
+//! connection to be decided. So one rule in an nftables table of our own asks, and decides nothing. See `nf_ct_netns_get()` in
 //! <https://github.com/torvalds/linux/blob/v6.18/net/netfilter/nf_conntrack_proto.c>.
 
 use std::io::{self, Write};
 use std::process::{Command, Stdio};
+use std::time::Duration;
+
+use nix::time::{ClockId, clock_gettime};
+
+use crate::kernel::{self, Kernel};
+
+mod connections;
+mod entry;
+
+pub use connections::{Connections, ConnectionsError};
+pub use entry::{Entry, Icmp, Incomplete};
 
 const TABLE: &str = "ringfence";
 
@@ -37,6 +48,42 @@ pub enum Error {
         /// Its own words.
         message: String,
     },
+}
+
+/// How long a cut of UDP holds, whose packets do not tell a new connection from an old one: a little longer than the
+/// kernel itself would remember the connection (`nf_conntrack_udp_timeout_stream`).
+const UDP_CUT: Duration = Duration::from_secs(180);
+/// How long one of protocols holds whose connections begin with a packet of their own, which a cut does not concern: as
+/// long as the kernel would remember one (`nf_conntrack_tcp_timeout_established`).
+const CUT: Duration = Duration::from_secs(432_000);
+
+const UDP: u8 = 17;
+
+/// Why a connection was not cut.
+#[derive(Debug, thiserror::Error)]
+#[expect(missing_docs, reason = "the messages say it")]
+pub enum CutError {
+    #[error(transparent)]
+    Table(#[from] kernel::Error),
+    #[error(transparent)]
+    Connections(#[from] ConnectionsError),
+}
+
+/// Ends a connection that no policy permits any more: first the program is told to refuse what comes from its other end,
+/// then the kernel forgets it, so that its next packet is judged as a new connection's. `false` where it was gone.
+pub fn cut(kernel: &Kernel, connections: &mut Connections, entry: &Entry) -> Result<bool, CutError> {
+    if let Some(key) = entry.cut_key() {
+        let time = if entry.protocol == UDP { UDP_CUT } else { CUT };
+        kernel.cut(&key, now()?.saturating_add(time))?;
+    }
+    Ok(connections.delete(entry)?)
+}
+
+/// The clock of the program, of events and of cuts.
+fn now() -> Result<Duration, kernel::Error> {
+    let now = clock_gettime(ClockId::CLOCK_MONOTONIC)
+        .map_err(|errno| kernel::Error::Clock { source: errno.into() })?;
+    Ok(Duration::from(now))
 }
 
 /// Connections are tracked as long as this lives, in the network namespace of the thread that made it. Drop it on a

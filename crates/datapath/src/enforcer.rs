@@ -15,6 +15,7 @@ use thiserror::Error;
 use crate::abi::Op;
 use crate::image::{Image, ImageKeeper, NodeView, RuleName};
 use crate::kernel::{self, Kernel};
+use crate::pins::Removed;
 use crate::plan::{PlanError, Planner};
 use crate::tables::ApplyError;
 
@@ -84,6 +85,29 @@ impl Enforcer {
     /// Whose tables these are.
     pub fn view(&self) -> &NodeView {
         &self.view
+    }
+
+    /// What the node is from now on: its ranges of pods, and who in them is none. The next switch, or update to follow,
+    /// brings it into force, and costs as much as [`Enforcer::switch`]. Says whether anything is different. The numbers
+    /// that are in use stay, whatever the view's salt.
+    pub fn set_view(&mut self, mut view: NodeView) -> bool {
+        view.salt = self.view.salt;
+        if view == self.view {
+            return false;
+        }
+        self.view = view;
+        // What is followed was made for another view.
+        self.now = std::mem::replace(&mut self.now, Now::Unknown).stuck();
+        true
+    }
+
+    /// Attaches and pins the program: [`Kernel::attach_pinned`]. Where its tables were empty they must have been written
+    /// before, by a switch.
+    ///
+    /// # Errors
+    /// What was in force stays in force.
+    pub fn attach_pinned(&mut self) -> Result<Removed, kernel::Error> {
+        self.kernel.attach_pinned()
     }
 
     /// Brings into force what an engine says, and says how many operations that takes. What it replaces is still

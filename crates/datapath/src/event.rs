@@ -6,7 +6,7 @@ use std::time::Duration;
 
 use zerocopy::FromBytes;
 
-use crate::abi::RawEvent;
+use crate::abi::{Address, RawEvent};
 
 /// A new connection that was allowed or a packet that was denied, on one side.
 ///
@@ -42,6 +42,9 @@ pub struct Event {
     pub endpoint: Option<u32>,
     /// Packets of this flow since its last event, this one not counted.
     pub suppressed: u32,
+    /// Whom it was sent to, where that was translated on the way here: the address and port of a Service. The port is 0
+    /// for protocols without.
+    pub translated_from: Option<(IpAddr, u16)>,
 }
 
 /// An address family, by its netfilter number.
@@ -107,6 +110,8 @@ pub enum Reason {
     OwnNode,
     /// From a pod to itself, and no cluster-wide policy has a say.
     Itself,
+    /// Its connection was cut, and it goes against its direction.
+    Cut,
 }
 
 /// Bytes that are not an event of this version.
@@ -171,21 +176,32 @@ pub fn decode(bytes: &[u8]) -> Result<Event, DecodeError> {
             7 => Reason::MissingRow,
             8 => Reason::OwnNode,
             9 => Reason::Itself,
+            10 => Reason::Cut,
             other => return Err(unknown("reason", other)),
         },
         rule: (raw.rule != 0).then_some(raw.rule),
         endpoint: (raw.endpoint != 0).then_some(raw.endpoint),
         suppressed: raw.suppressed,
+        translated_from: translated_from(&raw),
     })
+}
+
+/// Zeros, where conntrack knows no connection, are nobody's address.
+fn translated_from(raw: &RawEvent) -> Option<(IpAddr, u16)> {
+    let original = (raw.original, raw.original_port);
+    let is_known = raw.original != Address([0; 16]);
+    (is_known && original != (raw.destination, raw.destination_port))
+        .then(|| (raw.original.into(), raw.original_port))
 }
 
 #[cfg(test)]
 mod tests {
+    #![allow(clippy::unwrap_used, reason = "what fails here fails the test")]
+
     use proptest::prelude::*;
     use zerocopy::IntoBytes;
 
     use super::*;
-    use crate::abi::Address;
 
     fn raw() -> RawEvent {
         RawEvent {
@@ -200,10 +216,11 @@ mod tests {
             direction: 1,
             hook: 2,
             reason: 2,
-            pad: 0,
+            original_port: 443,
             rule: 7,
             endpoint: 3,
             suppressed: 9,
+            original: Address::v4(10, 96, 0, 1),
         }
     }
 
@@ -224,8 +241,20 @@ mod tests {
             rule: Some(7),
             endpoint: Some(3),
             suppressed: 9,
+            translated_from: Some(([10, 96, 0, 1].into(), 443)),
         };
         assert_eq!(decode(raw().as_bytes()), Ok(expected));
+    }
+
+    #[test]
+    fn only_what_was_translated_has_another_destination() {
+        let of = |original, original_port| {
+            decode(RawEvent { original, original_port, ..raw() }.as_bytes()).unwrap().translated_from
+        };
+        let destination = Address::v4(10, 0, 0, 2);
+        assert_eq!(of(Address([0; 16]), 0), None);
+        assert_eq!(of(destination, 80), None);
+        assert_eq!(of(destination, 81), Some(([10, 0, 0, 2].into(), 81)));
     }
 
     #[test]
@@ -236,14 +265,14 @@ mod tests {
         assert_eq!(decode(RawEvent { direction: 3, ..raw() }.as_bytes()), of("direction", 3));
         assert_eq!(decode(RawEvent { hook: 0, ..raw() }.as_bytes()), of("hook", 0));
         assert_eq!(decode(RawEvent { reason: 0, ..raw() }.as_bytes()), of("reason", 0));
-        assert_eq!(decode(RawEvent { reason: 10, ..raw() }.as_bytes()), of("reason", 10));
+        assert_eq!(decode(RawEvent { reason: 11, ..raw() }.as_bytes()), of("reason", 11));
     }
 
     proptest! {
         #[test]
         fn any_bytes_are_an_event_or_an_error(bytes in proptest::collection::vec(any::<u8>(), 0..130)) {
             let decoded = decode(&bytes);
-            prop_assert_eq!(bytes.len() == 64, decoded != Err(DecodeError::Length { found: bytes.len() }));
+            prop_assert_eq!(bytes.len() == 80, decoded != Err(DecodeError::Length { found: bytes.len() }));
         }
     }
 }

@@ -2,8 +2,10 @@
 //!
 //! The kernel waits for those before it returns from a change of a map of maps, so that whoever made the change may
 //! rely on it: `maybe_wait_bpf_programs()` in <https://github.com/torvalds/linux/blob/v6.18/kernel/bpf/syscall.c>.
-//! `membarrier(MEMBARRIER_CMD_GLOBAL)` would not do: it is refused with `nohz_full`, and waits for nothing on a
-//! single CPU: <https://github.com/torvalds/linux/blob/v6.18/kernel/sched/membarrier.c>.
+//! On Linux 6.18 that is an ordinary grace period, some 10 milliseconds; later kernels make it an expedited one, a hundred
+//! times as fast: <https://github.com/torvalds/linux/commit/ff34657aa72a4dab9c2fd38e1b31a506951f4b1c>.
+//! `membarrier(MEMBARRIER_CMD_GLOBAL)` takes as long, and would not do: it is refused with `nohz_full`, and waits for
+//! nothing on a single CPU: <https://github.com/torvalds/linux/blob/v6.18/kernel/sched/membarrier.c>.
 
 use std::io;
 use std::os::fd::{AsFd, AsRawFd};

@@ -21,7 +21,7 @@ pub use changes::ImageChanges;
 pub use keeper::ImageKeeper;
 
 /// What to make an image for.
-#[derive(Debug, Clone, Default)]
+#[derive(Debug, Clone, Default, PartialEq, Eq)]
 pub struct NodeView {
     /// The node's name: pods with it are its endpoints.
     pub name: String,

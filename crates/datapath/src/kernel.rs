@@ -1,34 +1,26 @@
 //! The BPF program in the kernel: loaded, attached, its tables changed and read, its packets tried. Dropping it
-//! detaches the program and frees the tables.
+//! detaches the program and frees the tables, unless they are pinned (`takeover.rs`).
 //!
 //! It decides nothing: what is written comes from a plan, and is written in the plan's order.
 
 use std::collections::BTreeMap;
 use std::io;
+use std::os::fd::AsFd;
 use std::time::Duration;
 
 use libbpf_rs::{
-    Link, MapCore, MapFlags, MapHandle, NetfilterOpts, Object, ObjectBuilder, OpenMapMut, OpenObject,
-    ProgramInput, ProgramMut, RingBuffer, RingBufferBuilder,
+    MapCore, MapFlags, MapHandle, Object, ProgramInput, ProgramMut, RingBuffer, RingBufferBuilder,
 };
 
-use crate::abi::{FlowKey, FlowValue, Op};
+use crate::abi::{CutKey, FlowKey, FlowValue, Op};
+use crate::attach::{self, Attached};
 use crate::event::{self, DecodeError, Event, Family, Hook};
 use crate::mirror;
+use crate::object::{self, PROGRAM};
 use crate::options::{Options, Table};
+use crate::pins::PinError;
 use crate::tables::{Applied, ApplyError, Tables, Usage};
-
-const OBJECT: &[u8] = include_bytes!(concat!(env!("OUT_DIR"), "/datapath.bpf.o"));
-const PROGRAM: &str = "ringfence";
-const CONFIG: &str = ".rodata.config";
-
-/// After every destination NAT (-100), connection tracking (-200) and mangling (-150), so that addresses are the
-/// pods' own; just before the filter chains (0) of whoever else has some; before source NAT (100).
-/// `enum nf_ip_hook_priorities` in <https://github.com/torvalds/linux/blob/v6.18/include/uapi/linux/netfilter_ipv4.h>.
-pub const PRIORITY: i32 = -1;
-
-/// `BPF_F_NETFILTER_IP_DEFRAG`: fragments are put together before this program and whatever follows sees them.
-const DEFRAGMENT: u32 = 1;
+use crate::takeover::Pinning;
 
 /// What can go wrong with the kernel, other than a change of its tables ([`ApplyError`]).
 #[derive(Debug, thiserror::Error)]
@@ -45,7 +37,7 @@ pub enum Error {
     #[error(
         "could not attach at {hook:?} for {family:?}; is the kernel's module for defragmentation missing?"
     )]
-    Attach { hook: Hook, family: Family, source: libbpf_rs::Error },
+    Attach { hook: Hook, family: Family, source: io::Error },
     #[error("could not try a packet of {length} bytes (the kernel wants 20, for IPv6 mostly 40)")]
     TestRun { length: usize, source: libbpf_rs::Error },
     #[error("could not read table {table}")]
@@ -56,57 +48,47 @@ pub enum Error {
     Events { source: libbpf_rs::Error },
     #[error("could not set up the wait for packets under way")]
     Grace { source: io::Error },
+    #[error("could not write table {table}")]
+    Write { table: Table, source: io::Error },
+    #[error("could not read the clock")]
+    Clock { source: io::Error },
+    #[error(transparent)]
+    Pins(#[from] PinError),
 }
 
 /// The program and its tables.
 #[derive(Debug)]
 pub struct Kernel {
     // Dropped in this order: no packet reaches a program that is going away.
-    links: Vec<Link>,
+    pub(crate) links: Vec<Attached>,
     tables: Tables,
-    object: Object,
+    pub(crate) object: Object,
+    /// `None` where everything goes with this process.
+    pub(crate) pinning: Option<Pinning>,
 }
 
 impl Kernel {
     /// Loads the program with empty tables. It decides nothing until it is attached.
     pub fn load(options: &Options) -> Result<Self, Error> {
-        let mut open = ObjectBuilder::default()
-            .name("ringfence")
-            .and_then(|builder| builder.open_memory(OBJECT))
-            .map_err(|source| Error::Open { source })?;
-        configure(&mut open, options)?;
-        let object = open.load().map_err(|source| Error::Load { source })?;
-        let tables = Tables::new(&object, options)?;
-        Ok(Self { links: Vec::new(), tables, object })
+        Self::load_object(object::open(options)?, options)
     }
 
-    /// Attaches the program in the network namespace of the calling thread, at every hook for both families; all or
-    /// nothing. Once attached this does nothing.
+    pub(crate) fn load_object(open: libbpf_rs::OpenObject, options: &Options) -> Result<Self, Error> {
+        let object = open.load().map_err(|source| Error::Load { source })?;
+        let tables = Tables::new(&object, options)?;
+        Ok(Self { links: Vec::new(), tables, object, pinning: None })
+    }
+
+    /// Attaches the program in the network namespace of the calling thread, at every hook for both families, until this
+    /// is dropped; all or nothing. Once attached, or pinned, this does nothing.
     pub fn attach(&mut self) -> Result<(), Error> {
-        if !self.links.is_empty() {
-            return Ok(());
+        if self.links.is_empty() && !self.is_pinned() {
+            self.links = attach::attach(self.program()?.as_fd())?;
         }
-        let program = self.program()?;
-        let mut links = Vec::new();
-        for family in Family::ALL {
-            for hook in Hook::ALL {
-                let link = program
-                    .attach_netfilter_with_opts(NetfilterOpts {
-                        protocol_family: family as i32,
-                        hooknum: hook as i32,
-                        priority: PRIORITY,
-                        flags: DEFRAGMENT,
-                        ..Default::default()
-                    })
-                    .map_err(|source| Error::Attach { hook, family, source })?;
-                links.push(link);
-            }
-        }
-        self.links = links;
         Ok(())
     }
 
-    /// Detaches the program: everything passes.
+    /// Detaches the program: everything passes. What is pinned stays: see [`crate::pins::remove`].
     pub fn detach(&mut self) {
         self.links.clear();
     }
@@ -114,6 +96,12 @@ impl Kernel {
     /// Carries out operations in their order, up to the first that fails.
     pub fn apply(&mut self, ops: &[Op]) -> Result<Applied, ApplyError> {
         self.tables.apply(ops)
+    }
+
+    /// Refuses packets of a connection that was cut until this time of the monotonic clock: those that conntrack does
+    /// not know and that begin no connection.
+    pub fn cut(&self, key: &CutKey, until: Duration) -> Result<(), Error> {
+        self.tables.cut(key, u64::try_from(until.as_nanos()).unwrap_or(u64::MAX))
     }
 
     /// What the program says of a packet, which begins with its IP header. It counts and tells as for a real one.
@@ -166,6 +154,7 @@ impl Kernel {
             missing_row: sum(5)?,
             events_lost: sum(6)?,
             flows_lost: sum(7)?,
+            cut: sum(8)?,
         })
     }
 
@@ -201,7 +190,7 @@ impl Kernel {
         self.tables.usage()
     }
 
-    fn program(&self) -> Result<ProgramMut<'_>, Error> {
+    pub(crate) fn program(&self) -> Result<ProgramMut<'_>, Error> {
         self.object
             .progs_mut()
             .find(|program| program.name() == PROGRAM)
@@ -257,6 +246,8 @@ pub struct Counters {
     pub events_lost: u64,
     /// Flows that found no room; their events are not limited.
     pub flows_lost: u64,
+    /// Packets denied because their connection was cut.
+    pub cut: u64,
 }
 
 /// Except at LOCAL_OUT the kernel takes an Ethernet header off before it calls the program: `bpf_prog_test_run_nf()` in
@@ -272,31 +263,4 @@ fn test_frame(hook: Hook, family: Family, packet: &[u8]) -> Vec<u8> {
     }
     frame.extend(packet);
     frame
-}
-
-fn configure(open: &mut OpenObject, options: &Options) -> Result<(), Error> {
-    let mut seen = Vec::new();
-    for mut map in open.maps_mut() {
-        let name = map.name().to_owned();
-        let sized = Table::ALL.into_iter().find(|table| name == table.name());
-        if let Some(table) = sized {
-            resize(&mut map, table.name(), options.entries(table))?;
-        } else if name == "events" {
-            resize(&mut map, "events", options.event_bytes)?;
-        } else if name == CONFIG {
-            let interval = u64::try_from(options.event_interval.as_nanos()).unwrap_or(u64::MAX >> 1);
-            let value = interval.min(u64::MAX >> 1);
-            map.set_initial_value(&value.to_ne_bytes()).map_err(|source| Error::Option {
-                what: "the interval between events",
-                value: format!("{:?}", options.event_interval),
-                source,
-            })?;
-        }
-        seen.push(name);
-    }
-    if seen.iter().any(|name| name == CONFIG) { Ok(()) } else { Err(Error::NotInObject { name: CONFIG }) }
-}
-
-fn resize(map: &mut OpenMapMut<'_>, what: &'static str, entries: u32) -> Result<(), Error> {
-    map.set_max_entries(entries).map_err(|source| Error::Option { what, value: entries.to_string(), source })
 }

@@ -7,7 +7,7 @@ use std::collections::BTreeMap;
 use std::net::IpAddr;
 
 use crate::abi::{
-    Address, EndValue, EndpointWord, IDENTITY_ANY, IDENTITY_UNMATCHED, Op, PORTMAP_NO_BLOCKS,
+    Address, CutKey, EndValue, EndpointWord, IDENTITY_ANY, IDENTITY_UNMATCHED, Op, PORTMAP_NO_BLOCKS,
     PORTMAP_NO_PORTS, PROTOCOLS_WITH_PORTS, PortMapKey, PortMapValue, Prefix, RANGE_PODS, RuleKey, SLOTS,
 };
 use crate::event::Hook;
@@ -29,9 +29,11 @@ pub struct Tables {
     pub rules: BTreeMap<RuleKey, u64>,
     /// The rows of the port maps.
     pub portmaps: BTreeMap<PortMapKey, PortMapValue>,
+    /// Until when packets of a connection that was cut are refused, in nanoseconds of the monotonic clock.
+    pub cut: BTreeMap<CutKey, u64>,
 }
 
-/// A packet of a new connection, as the look-up sees it.
+/// A packet of no established connection, as the look-up sees it.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub struct Packet {
     /// Where it is seen.
@@ -42,8 +44,14 @@ pub struct Packet {
     pub destination: IpAddr,
     /// The protocol's number.
     pub protocol: u8,
+    /// The source port; meaningless for protocols without.
+    pub source_port: u16,
     /// The destination port; meaningless for protocols without.
     pub port: u16,
+    /// It says itself that it begins a connection: TCP's SYN, SCTP's INIT.
+    pub opens: bool,
+    /// When, in nanoseconds of the monotonic clock.
+    pub time_ns: u64,
 }
 
 /// What becomes of a packet.
@@ -69,6 +77,8 @@ pub enum Fate {
     UnknownEndpoint,
     /// A row that every set must have is not there.
     MissingRow,
+    /// Its connection was cut, and it goes against its direction.
+    Cut,
 }
 
 impl Fate {
@@ -76,7 +86,7 @@ impl Fate {
     pub fn passes(self) -> bool {
         match self {
             Fate::Open | Fate::Itself | Fate::OwnNode | Fate::Allowed { .. } => true,
-            Fate::Denied { .. } | Fate::UnknownEndpoint | Fate::MissingRow => false,
+            Fate::Denied { .. } | Fate::UnknownEndpoint | Fate::MissingRow | Fate::Cut => false,
         }
     }
 }
@@ -103,8 +113,11 @@ impl Tables {
         }
     }
 
-    /// What the kernel does with a packet of a new connection.
+    /// What the kernel does with a packet that conntrack does not know as established.
     pub fn fate(&self, packet: &Packet) -> Fate {
+        if self.is_cut(packet) {
+            return Fate::Cut;
+        }
         let slot = usize::from(self.active == 1);
         let (source, destination) = (Address::from(packet.source), Address::from(packet.destination));
         let (from, to) = (self.end(source), self.end(destination));
@@ -147,6 +160,18 @@ impl Tables {
     /// The rows of a port map.
     pub(crate) fn rows_of(&self, portmap: u64) -> impl Iterator<Item = (PortMapKey, PortMapValue)> {
         self.portmaps.range(PortMapKey::all_of(portmap)).map(|(key, value)| (*key, *value))
+    }
+
+    fn is_cut(&self, packet: &Packet) -> bool {
+        let has_ports =
+            PROTOCOLS_WITH_PORTS.contains(&packet.protocol) && packet.source_port | packet.port != 0;
+        if packet.opens || !has_ports {
+            return false;
+        }
+        let source = (Address::from(packet.source), packet.source_port);
+        let destination = (Address::from(packet.destination), packet.port);
+        let until = self.cut.get(&CutKey::new(source, destination, packet.protocol));
+        until.is_some_and(|until| packet.time_ns < *until)
     }
 
     fn end(&self, address: Address) -> Option<EndValue> {

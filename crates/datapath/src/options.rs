@@ -23,6 +23,8 @@ pub struct Options {
     pub portblocks: u32,
     /// Flows remembered; the least recently used one makes room.
     pub flows: u32,
+    /// Connections that were cut and must not be taken up again; the least recently used one makes room.
+    pub cut: u32,
     /// Bytes of the events' ring: a power of two, and a multiple of the page size.
     pub event_bytes: u32,
     /// A flow makes at most one event in this time.
@@ -40,6 +42,7 @@ impl Default for Options {
             portmaps: 1 << 18,
             portblocks: 1 << 18,
             flows: 1 << 16,
+            cut: 1 << 16,
             event_bytes: 1 << 20,
             event_interval: Duration::from_secs(1),
         }
@@ -72,6 +75,7 @@ impl Options {
             Table::PortMaps => self.portmaps,
             Table::PortBlocks => self.portblocks,
             Table::Flows => self.flows,
+            Table::Cut => self.cut,
         }
     }
 }
@@ -112,11 +116,13 @@ pub enum Table {
     PortBlocks,
     /// What has been seen.
     Flows,
+    /// What was cut.
+    Cut,
 }
 
 impl Table {
     /// All of them.
-    pub const ALL: [Self; 8] = [
+    pub const ALL: [Self; 9] = [
         Self::Addresses,
         Self::Ends,
         Self::Cidrs,
@@ -125,6 +131,7 @@ impl Table {
         Self::PortMaps,
         Self::PortBlocks,
         Self::Flows,
+        Self::Cut,
     ];
 
     /// Its name in the kernel.
@@ -139,6 +146,7 @@ impl Table {
             Self::PortMaps => "portmaps",
             Self::PortBlocks => "portblocks",
             Self::Flows => "flows",
+            Self::Cut => "cut",
         }
     }
 
@@ -150,6 +158,7 @@ impl Table {
             Self::Ends => 48,
             Self::Cidrs | Self::Ranges | Self::PortBlocks => 2 * 96,
             Self::Flows => 128 + 16,
+            Self::Cut => 96 + 16,
         }
     }
 }

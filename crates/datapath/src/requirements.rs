@@ -10,6 +10,8 @@ use libbpf_rs::btf::types::Func;
 use libbpf_rs::libbpf_sys::{BPF_F_NO_PREALLOC, bpf_map_create_opts};
 use libbpf_rs::{MapHandle, MapType, ProgramType};
 
+use crate::pins;
+
 /// The oldest kernel with BPF programs at netfilter hooks.
 const OLDEST_KERNEL: (u32, u32) = (6, 4);
 
@@ -40,6 +42,18 @@ pub fn missing() -> Vec<Missing> {
         return first;
     }
     [type_information(), compiler(), program_type(), conntrack(), nftables()].into_iter().flatten().collect()
+}
+
+/// What is missing where enforcement shall outlive the process, by pins under a folder.
+#[must_use]
+pub fn missing_for_pins(root: &Path) -> Option<Missing> {
+    if pins::is_on_bpffs(root) {
+        return None;
+    }
+    Some(Missing {
+        what: format!("{} is not on a BPF file system", root.display()),
+        remedy: "mount it: `mount -t bpf bpf /sys/fs/bpf` (for a pod: on the node, and the folder as a hostPath volume)",
+    })
 }
 
 fn kernel_version() -> Option<Missing> {

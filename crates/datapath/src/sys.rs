@@ -1,10 +1,13 @@
-//! The BPF map calls that `libbpf-rs` wraps without their error number or their count: a full table must be told
-//! from other failures, and a dump must tell its end from an error.
+//! The BPF calls that `libbpf-rs` wraps without their error number or their count: a full table must be told from other
+//! failures, a dump must tell its end from an error, and a hook that is taken from one that cannot be had.
 #![expect(unsafe_code, reason = "the C functions of libbpf")]
 
-use std::ffi::c_void;
+use std::ffi::{CString, c_void};
+use std::fs;
 use std::io;
-use std::os::fd::{AsFd, AsRawFd, BorrowedFd, OwnedFd};
+use std::os::fd::{AsFd, AsRawFd, BorrowedFd, FromRawFd, OwnedFd};
+use std::os::unix::ffi::OsStrExt;
+use std::path::Path;
 use std::ptr;
 
 use libbpf_rs::libbpf_sys;
@@ -132,6 +135,73 @@ impl AsFd for RawMap {
     fn as_fd(&self) -> BorrowedFd<'_> {
         self.fd.as_fd()
     }
+}
+
+/// What a file of the BPF file system stands for.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]
+pub(crate) enum ObjectKind {
+    Link,
+    Map,
+    Other,
+}
+
+/// Attaches a program at a netfilter hook, in the network namespace of the calling thread.
+pub(crate) fn attach_netfilter(
+    program: BorrowedFd<'_>,
+    family: u32,
+    hook: u32,
+    priority: i32,
+    flags: u32,
+) -> io::Result<OwnedFd> {
+    let mut options = libbpf_sys::bpf_link_create_opts {
+        sz: size_of::<libbpf_sys::bpf_link_create_opts>().try_into().map_err(io::Error::other)?,
+        ..Default::default()
+    };
+    options.__bindgen_anon_1.netfilter = libbpf_sys::bpf_link_create_opts__bindgen_ty_1__bindgen_ty_5 {
+        pf: family,
+        hooknum: hook,
+        priority,
+        flags,
+    };
+    // SAFETY: the kernel only reads the options, of which the netfilter ones are those of this kind of link.
+    let fd = unsafe {
+        libbpf_sys::bpf_link_create(program.as_raw_fd(), 0, libbpf_sys::BPF_NETFILTER, &raw const options)
+    };
+    result(fd)?;
+    // SAFETY: a new descriptor, which nobody else has.
+    Ok(unsafe { OwnedFd::from_raw_fd(fd) })
+}
+
+/// Detaches what a link holds, at once. By itself the kernel does so a while after nobody has the link any more.
+pub(crate) fn detach(link: BorrowedFd<'_>) -> io::Result<()> {
+    // SAFETY: the kernel is handed nothing but a number.
+    result(unsafe { libbpf_sys::bpf_link_detach(link.as_raw_fd()) })
+}
+
+/// Makes a file of the BPF file system, by which an object stays when nobody has it open.
+pub(crate) fn pin(object: BorrowedFd<'_>, path: &Path) -> io::Result<()> {
+    let path = CString::new(path.as_os_str().as_bytes())?;
+    // SAFETY: the kernel only reads the path, which ends with a zero.
+    result(unsafe { libbpf_sys::bpf_obj_pin(object.as_raw_fd(), path.as_ptr()) })
+}
+
+/// Opens the object behind a file of the BPF file system.
+pub(crate) fn open_pinned(path: &Path) -> io::Result<(OwnedFd, ObjectKind)> {
+    let path = CString::new(path.as_os_str().as_bytes())?;
+    // SAFETY: the kernel only reads the path, which ends with a zero.
+    let fd = unsafe { libbpf_sys::bpf_obj_get(path.as_ptr()) };
+    result(fd)?;
+    // SAFETY: a new descriptor, which nobody else has.
+    let fd = unsafe { OwnedFd::from_raw_fd(fd) };
+    // The kernel answers a question about an object whatever it is, so one has to know it before. As bpftool does.
+    let name = fs::read_link(format!("/proc/self/fd/{}", fd.as_raw_fd()))?;
+    let name = name.to_string_lossy();
+    let kind = match () {
+        () if name.contains("bpf-link") || name.contains("bpf_link") => ObjectKind::Link,
+        () if name.contains("bpf-map") => ObjectKind::Map,
+        () => ObjectKind::Other,
+    };
+    Ok((fd, kind))
 }
 
 /// Since libbpf 1.0 every call returns the negative error number.

@@ -9,7 +9,7 @@ use libbpf_rs::{MapCore, Object};
 use nix::errno::Errno;
 use zerocopy::{FromBytes, IntoBytes};
 
-use crate::abi::{EndValue, FlowKey, FlowValue, Op, PortMapKey};
+use crate::abi::{CutKey, EndValue, FlowKey, FlowValue, Op, PortMapKey};
 use crate::grace::Grace;
 use crate::kernel::Error;
 use crate::mirror;
@@ -164,11 +164,18 @@ impl Tables {
             ranges: self.rows(Table::Ranges)?,
             rules: self.rows(Table::Rules)?,
             portmaps,
+            cut: self.rows(Table::Cut)?,
         })
     }
 
     pub(crate) fn flows(&self) -> Result<BTreeMap<FlowKey, FlowValue>, Error> {
         self.rows(Table::Flows)
+    }
+
+    pub(crate) fn cut(&self, key: &CutKey, until_ns: u64) -> Result<(), Error> {
+        let table = Table::Cut;
+        let (map, _) = self.find(table).ok_or(Error::NotInObject { name: table.name() })?;
+        map.update(key.as_bytes(), until_ns.as_bytes(), ANY).map_err(|source| Error::Write { table, source })
     }
 
     pub(crate) fn usage(&self) -> Result<Vec<Usage>, Error> {

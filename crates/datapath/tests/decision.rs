@@ -10,11 +10,16 @@
 
 mod support;
 
+use std::net::IpAddr;
+use std::time::Duration;
+
+use nix::time::{ClockId, clock_gettime};
+use ringfence_datapath::Fate;
 use ringfence_datapath::abi::{
-    Address, EndValue, EndpointWord, IDENTITY_ANY, Op, PortMapKey, PortMapValue, Prefix, RANGE_EXEMPT,
-    RANGE_PODS, RuleKey,
+    Address, CutKey, EndValue, EndpointWord, IDENTITY_ANY, Op, PortMapKey, PortMapValue, Prefix,
+    RANGE_EXEMPT, RANGE_PODS, RuleKey,
 };
-use ringfence_datapath::event::{Direction, Hook, Reason};
+use ringfence_datapath::event::{Direction, Event, Hook, Reason};
 use ringfence_datapath::kernel::{Counters, Kernel};
 use support::packet::Packet;
 use support::{
@@ -327,4 +332,89 @@ fn what_the_tables_do_not_say_is_denied() {
     kernel.apply(&[Op::DeleteAddress { address: Address::from(support::ip(POD)) }]).unwrap();
     let (verdict, events) = events_of(&kernel, Hook::Forward, &Packet::tcp(FRIEND, POD, 80).bytes());
     assert_eq!((verdict, events[0].reason), (false, Reason::UnknownEndpoint));
+}
+
+/// A packet of a connection, from its first bytes on: flags for TCP, the first chunk's type for SCTP.
+fn later(mut packet: Packet, kind: u8) -> Packet {
+    let at = if packet.protocol == TCP { 13 } else { 12 };
+    packet.payload[at] = kind;
+    packet
+}
+
+/// What program and mirror make of a packet, which must be the same.
+fn fate(kernel: &Kernel, packet: &Packet, opens: bool) -> (Fate, Vec<Event>) {
+    let port = |at: usize| match packet.protocol {
+        TCP | UDP | SCTP => u16::from_be_bytes([packet.payload[at], packet.payload[at + 1]]),
+        _ => 0,
+    };
+    let (source, destination) = (packet.source, packet.destination);
+    let time_ns = Duration::from(clock_gettime(ClockId::CLOCK_MONOTONIC).unwrap()).as_nanos() as u64;
+    let described = ringfence_datapath::Packet {
+        hook: Hook::Forward,
+        source,
+        destination,
+        protocol: packet.protocol,
+        source_port: port(0),
+        port: port(2),
+        opens,
+        time_ns,
+    };
+    let fate = kernel.dump().unwrap().fate(&described);
+    let (passes, events) = events_of(kernel, Hook::Forward, &packet.bytes());
+    assert_eq!(passes, fate.passes(), "{described:?}: {fate:?}");
+    (fate, events)
+}
+
+#[test]
+fn a_connection_that_was_cut_is_not_taken_up_from_its_other_end() {
+    let Some(kernel) = load_with(&rows()) else { return };
+    const SYN: u8 = 0x02;
+    const ACK: u8 = 0x10;
+    let hour = Duration::from_secs(3600);
+    let now = Duration::from(clock_gettime(ClockId::CLOCK_MONOTONIC).unwrap());
+    let ends = |from: &str, to: &str| [from, to].map(|end| Address::from(end.parse::<IpAddr>().unwrap()));
+    for (from, to) in [(FRIEND, POD), (FRIEND6, POD6)] {
+        let [source, destination] = ends(from, to);
+        for protocol in [TCP, UDP, SCTP] {
+            let key = CutKey::new((source, 40_000), (destination, 80), protocol);
+            let cases: Vec<(Packet, bool)> = match protocol {
+                TCP => {
+                    let packet = |flags| later(Packet::tcp(from, to, 80), flags);
+                    vec![
+                        (packet(SYN), true),
+                        (packet(SYN | ACK), false),
+                        (packet(ACK), false),
+                        (packet(0x04), false),
+                        (packet(SYN | 0xc0), true),
+                    ]
+                }
+                UDP => vec![(Packet::udp(from, to, 80), false)],
+                _ => {
+                    let packet = |chunk| later(Packet::sctp(from, to, 80), chunk);
+                    let mut short = Packet::sctp(from, to, 80);
+                    short.payload.truncate(12);
+                    vec![(packet(1), true), (packet(0), false), (packet(3), false), (short, false)]
+                }
+            };
+            for (packet, opens) in cases {
+                let passes = Fate::Allowed { rule: 2 };
+                assert_eq!(fate(&kernel, &packet, opens).0, passes, "before");
+                kernel.cut(&key, now + hour).unwrap();
+                let (found, events) = fate(&kernel, &packet, opens);
+                assert_eq!(found, if opens { passes } else { Fate::Cut }, "{protocol} {opens}");
+                if !opens {
+                    let told = (events[0].reason, events[0].direction, events[0].rule);
+                    assert_eq!((events.len(), told), (1, (Reason::Cut, Direction::None, None)));
+                }
+                // Another port, and the other direction.
+                assert_eq!(fate(&kernel, &Packet::udp(from, to, 81), false).0, passes);
+                assert_eq!(fate(&kernel, &Packet::udp(to, from, 80), false).0, passes);
+                // It was long ago.
+                kernel.cut(&key, now).unwrap();
+                assert_eq!(fate(&kernel, &packet, opens).0, passes, "after");
+            }
+        }
+    }
+    let counters = kernel.counters().unwrap();
+    assert_eq!((counters.cut, counters.denied), (2 * (3 + 1 + 3), 0));
 }

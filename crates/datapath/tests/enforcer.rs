@@ -200,3 +200,84 @@ fn updates_are_followed() {
     println!("{followed} followed; {failed} failed, {recovered} times recovered");
     assert!(followed > 500 && failed > 10 && recovered > 2, "{followed}, {failed}, {recovered}");
 }
+
+/// A node whose ranges change while it runs: from the next update on they hold, and what finds no room changes nothing.
+#[test]
+fn a_nodes_ranges_change_while_it_runs() {
+    let Some(kernel) = support::load(&Options { ranges: 4, ..Options::default() }) else { return };
+    let packet = |to: &str| support::packet::Packet::tcp("192.0.2.1", to, 80).bytes();
+    let passes = |enforcer: &Enforcer, to: &str| support::forwarded(enforcer.kernel(), &packet(to));
+    let with = |ranges: &[&str], not_pods: &[&str]| NodeView {
+        name: "node-0".to_owned(),
+        pod_ranges: ranges.iter().map(|range| range.parse().unwrap()).collect(),
+        not_pods: not_pods.iter().map(|address| support::ip(address)).collect(),
+        ..NodeView::default()
+    };
+    let mut enforcer = Enforcer::fresh(kernel, with(&["10.77.0.0/24"], &[]));
+    let mut engine = Engine::new(World::default());
+    let mut update = |enforcer: &mut Enforcer| {
+        let delta = engine.apply(Vec::new());
+        enforcer.follow(&engine, &delta)
+    };
+    let judged = |enforcer: &Enforcer| {
+        ["10.77.0.1", "10.77.0.9", "10.78.0.1", "10.79.0.1"].map(|to| passes(enforcer, to))
+    };
+    update(&mut enforcer).unwrap();
+    assert_eq!(judged(&enforcer), [false, false, true, true]);
+    assert!(!enforcer.set_view(with(&["10.77.0.0/24"], &[])));
+    assert_eq!(update(&mut enforcer).unwrap(), 0);
+
+    assert!(enforcer.set_view(with(&["10.77.0.0/24", "10.78.0.0/24"], &["10.77.0.1"])));
+    assert_eq!(judged(&enforcer), [false, false, true, true], "not before an update");
+    update(&mut enforcer).unwrap();
+    assert_eq!(judged(&enforcer), [true, false, false, true]);
+    enforcer.sweep().unwrap();
+
+    // No room: as before, again and again, until there is some.
+    assert!(enforcer.set_view(with(&["10.77.0.0/24", "10.78.0.0/24", "10.79.0.0/24"], &["10.77.0.9"])));
+    for _ in 0..2 {
+        let failed = update(&mut enforcer).unwrap_err();
+        assert!(matches!(failed, EnforcerError::Switch { source: ApplyError::Full { .. } }), "{failed:?}");
+        assert_eq!(judged(&enforcer), [true, false, false, true]);
+    }
+    assert!(enforcer.set_view(with(&["10.79.0.0/24"], &[])));
+    for _ in 0..3 {
+        update(&mut enforcer).unwrap();
+        assert_eq!(judged(&enforcer), [true, true, true, false]);
+    }
+    enforcer.sweep().unwrap();
+    let tables = enforcer.kernel().dump().unwrap();
+    assert_eq!(tables.ranges.len(), 1);
+}
+
+/// Random updates, with other ranges in between: the tables are at each step what they would be if made anew.
+#[test]
+fn updates_are_followed_under_changing_views() {
+    let mut changed = 0;
+    for seed in 0..4 {
+        let Some(kernel) = support::load(&Options { flows: 1 << 12, ..Options::default() }) else { return };
+        let view = |number: u64| NodeView {
+            name: "node-0".to_owned(),
+            pod_ranges: vec![format!("10.{}.0.0/16", 200 + number % 3).parse().unwrap()],
+            ..NodeView::default()
+        };
+        let mut enforcer = Enforcer::fresh(kernel, view(0));
+        let mut engine = Engine::new(World::default());
+        let mut watch = Watch::default();
+        for (step, world) in steps(19_000_000 + seed, &Size::cluster()).iter().enumerate() {
+            for batch in watch.batches(world, seed + step as u64, step % 4 > 0) {
+                let delta = engine.apply(batch.clone());
+                watch.told(&batch, &delta.added);
+                changed += u32::from(enforcer.set_view(view(step as u64 / 2)));
+                enforcer.follow(&engine, &delta).unwrap();
+            }
+            enforcer.sweep().unwrap();
+            let (tables, image) = (enforcer.kernel().dump().unwrap(), Image::new(&engine, enforcer.view()));
+            assert_eq!(tables.rules, image.rules, "seed {seed}, step {step}");
+            let ranges: Vec<_> =
+                tables.ranges.iter().map(|(p, flags)| (*p, flags[tables.active as usize])).collect();
+            assert_eq!(ranges, image.ranges.into_iter().collect::<Vec<_>>(), "seed {seed}, step {step}");
+        }
+    }
+    assert!(changed > 10, "{changed}");
+}

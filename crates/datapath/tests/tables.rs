@@ -13,7 +13,8 @@ mod support;
 use std::time::Duration;
 
 use ringfence_datapath::abi::{
-    Address, EndValue, EndpointWord, FlowKey, Op, PortMapKey, PortMapValue, Prefix, RANGE_PODS, RuleKey,
+    Address, CutKey, EndValue, EndpointWord, FlowKey, Op, PortMapKey, PortMapValue, Prefix, RANGE_PODS,
+    RuleKey,
 };
 use ringfence_datapath::event::Hook;
 use ringfence_datapath::kernel::Kernel;
@@ -52,7 +53,11 @@ fn what_is_written_is_read_back() {
     ]) else {
         return;
     };
+    let cut = CutKey::new((Address::v4(10, 0, 0, 1), 80), (Address::v4(10, 0, 0, 2), 40_000), 6);
+    kernel.cut(&cut, Duration::from_nanos(7)).unwrap();
+    kernel.cut(&cut, Duration::from_nanos(5)).unwrap();
     let expected = Tables {
+        cut: [(cut, 5)].into(),
         addresses: [Address::v4(10, 0, 0, 1), Address::from(support::ip("fd00::1"))]
             .map(|address| (address, 3))
             .into(),
@@ -79,6 +84,7 @@ fn what_is_written_is_read_back() {
         ("portmaps", 1),
         ("portblocks", 1),
         ("flows", 0),
+        ("cut", 1),
     ];
     assert_eq!(usage, rows);
 
@@ -100,7 +106,7 @@ fn what_is_written_is_read_back() {
         .unwrap();
     assert_eq!(applied.ops, 12);
     assert!(applied.grace > Duration::ZERO);
-    assert_eq!(kernel.dump().unwrap(), Tables::default());
+    assert_eq!(kernel.dump().unwrap(), Tables { cut: [(cut, 5)].into(), ..Tables::default() });
 }
 
 #[test]
@@ -210,9 +216,9 @@ fn lost_events_are_counted_and_told_later() {
     for _ in 0..100 {
         assert!(kernel.test_run(Hook::Forward, support::family(&packet), &packet).unwrap());
     }
-    // An event takes 64 bytes and a header of 8.
+    // An event takes 80 bytes and a header of 8.
     let lost = kernel.counters().unwrap().events_lost;
-    assert!((43..=44).contains(&lost), "{lost}");
+    assert!((54..=55).contains(&lost), "{lost}");
     let (_, events) = events_of(&kernel, Hook::Forward, &packet);
     assert_eq!(u64::from(events[0].suppressed), lost);
 }

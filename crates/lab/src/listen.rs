@@ -59,6 +59,7 @@ impl fmt::Display for Because<'_> {
             (None, Reason::Fragment) => f.write_str("a fragment without ports"),
             (None, Reason::MissingRow) => f.write_str("the kernel's tables do not say: a defect"),
             (None, Reason::OwnNode) => f.write_str("from its own node"),
+            (None, Reason::Cut) => f.write_str("its connection was cut"),
             (None, Reason::Itself) => f.write_str("to itself"),
         }
     }

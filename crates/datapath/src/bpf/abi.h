@@ -113,6 +113,17 @@ struct flow_value {
 };
 _Static_assert(sizeof(struct flow_value) == 40, "flow_value");
 
+/* Packets of a connection that was cut, against its direction; the value is until when, in nanoseconds. */
+struct cut_key {
+	struct address source;
+	struct address destination;
+	__u16 source_port;
+	__u16 destination_port;
+	__u8 protocol;
+	__u8 pad[3];
+};
+_Static_assert(sizeof(struct cut_key) == 40, "cut_key");
+
 struct event {
 	__u64 time_ns;
 	struct address source;
@@ -125,12 +136,13 @@ struct event {
 	__u8 direction;
 	__u8 hook;
 	__u8 reason;
-	__u16 pad;
+	__u16 original_port;
 	__u32 rule;
 	__u32 endpoint;
 	__u32 suppressed;
+	struct address original; /* the destination before its translation; zeros where conntrack knows nothing */
 };
-_Static_assert(sizeof(struct event) == 64, "event");
+_Static_assert(sizeof(struct event) == 80, "event");
 
 enum direction {
 	EGRESS = 0,
@@ -148,6 +160,7 @@ enum reason {
 	MISSING_ROW = 7,
 	OWN_NODE = 8,
 	ITSELF = 9,
+	CUT = 10,
 };
 
 enum counter {
@@ -159,5 +172,6 @@ enum counter {
 	COUNT_MISSING_ROW,
 	COUNT_EVENTS_LOST,
 	COUNT_FLOWS_LOST,
+	COUNT_CUT,
 	COUNTERS,
 };

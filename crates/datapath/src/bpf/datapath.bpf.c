@@ -39,6 +39,28 @@ static __always_inline int is_link_housekeeping(const struct packet *packet)
 	return 0;
 }
 
+/*
+ * Goes against the direction of a connection that was cut. Conntrack, which has forgotten the connection, takes what its
+ * other end sends for a new one the other way round (nf_conntrack_tcp_loose), and that may be permitted. What says itself
+ * that it begins a connection does not belong to the one that was cut.
+ */
+static __always_inline int is_cut(const struct packet *packet)
+{
+	struct cut_key key = {
+		.source = packet->source,
+		.destination = packet->destination,
+		.source_port = packet->source_port,
+		.destination_port = packet->destination_port,
+		.protocol = packet->protocol,
+	};
+	__u64 *until;
+
+	if (packet->opens || !(packet->source_port | packet->destination_port))
+		return 0;
+	until = bpf_map_lookup_elem(&cut, &key);
+	return until && bpf_ktime_get_ns() < READ_ONCE(*until);
+}
+
 static __always_inline int is_same(const struct address *one, const struct address *other)
 {
 	return one->halves[0] == other->halves[0] && one->halves[1] == other->halves[1];
@@ -238,6 +260,12 @@ int ringfence(struct bpf_nf_ctx *ctx)
 	}
 	if (reading == WHOLE && is_link_housekeeping(&packet))
 		return NF_ACCEPT;
+
+	if (reading == WHOLE && is_cut(&packet)) {
+		egress.direction = NO_DIRECTION;
+		deny(&egress, CUT);
+		return drop(&packet, &egress);
+	}
 
 	slot = active_slot();
 	source = look_up_party(&packet.source);

@@ -32,12 +32,14 @@ enum reading {
 struct packet {
 	struct address source;
 	struct address destination;
+	unsigned long nfct; /* its connection, with the state in the low bits */
 	__u32 size; /* what the socket buffer holds */
 	__u16 source_port; /* host order; 0 for protocols without */
 	__u16 destination_port;
 	__u8 protocol;
 	__u8 family; /* 4 or 6 */
 	__u8 hop_limit;
+	__u8 opens; /* it says itself that it begins a connection: TCP's SYN, SCTP's INIT */
 	__u8 icmpv6_type; /* of whole, unfragmented ICMPv6 messages; else 0 */
 };
 
@@ -71,6 +73,22 @@ struct extension_header {
 	__u8 rest[4];
 };
 
+/* The first 16 bytes of a TCP header, which always has 20. */
+struct tcp_header {
+	__be16 ports[2];
+	__be32 sequence;
+	__be32 acknowledged;
+	__u8 offset;
+	__u8 flags;
+	__be16 window;
+};
+
+#define TCP_SYN 0x02
+#define TCP_ACK 0x10
+/* The first chunk comes after the header of 12 bytes, and begins with its type. */
+#define SCTP_CHUNK 12
+#define SCTP_INIT 1
+
 /* The shortest header that this protocol can have. */
 static __always_inline __u32 shortest_header(__u8 family, __u8 protocol)
 {
@@ -92,6 +110,8 @@ static __always_inline __u32 shortest_header(__u8 family, __u8 protocol)
 static __always_inline enum reading read_layer4(const struct bpf_dynptr *data, struct packet *packet, __u32 offset,
 						__u32 end, int fragment)
 {
+	struct tcp_header tcp_buffer;
+	const struct tcp_header *tcp;
 	__be16 buffer[2];
 	const __be16 *ports;
 
@@ -99,6 +119,13 @@ static __always_inline enum reading read_layer4(const struct bpf_dynptr *data, s
 		return DEFECTIVE;
 	switch (packet->protocol) {
 	case PROTOCOL_TCP:
+		tcp = bpf_dynptr_slice(data, offset, &tcp_buffer, sizeof(tcp_buffer));
+		if (!tcp)
+			return DEFECTIVE;
+		packet->source_port = bpf_ntohs(tcp->ports[0]);
+		packet->destination_port = bpf_ntohs(tcp->ports[1]);
+		packet->opens = (tcp->flags & (TCP_SYN | TCP_ACK)) == TCP_SYN;
+		return WHOLE;
 	case PROTOCOL_UDP:
 	case PROTOCOL_SCTP:
 		ports = bpf_dynptr_slice(data, offset, buffer, sizeof(buffer));
@@ -106,6 +133,11 @@ static __always_inline enum reading read_layer4(const struct bpf_dynptr *data, s
 			return DEFECTIVE;
 		packet->source_port = bpf_ntohs(ports[0]);
 		packet->destination_port = bpf_ntohs(ports[1]);
+		if (packet->protocol == PROTOCOL_SCTP && offset + SCTP_CHUNK + sizeof(buffer) <= end) {
+			const __u8 *chunk = bpf_dynptr_slice(data, offset + SCTP_CHUNK, buffer, sizeof(buffer));
+
+			packet->opens = chunk && *chunk == SCTP_INIT;
+		}
 		return WHOLE;
 	case PROTOCOL_ICMPV6:
 		if (packet->family != 6)
@@ -219,6 +251,7 @@ static __always_inline enum reading read_packet(struct sk_buff *skb, __u8 pf, st
 {
 	struct bpf_dynptr data;
 
+	packet->nfct = skb->_nfct;
 	packet->size = skb->len;
 	packet->family = pf == NFPROTO_IPV4 ? 4 : 6;
 	if (bpf_dynptr_from_skb((struct __sk_buff *)skb, 0, &data))

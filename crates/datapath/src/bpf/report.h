@@ -18,6 +18,36 @@ struct side {
 	__u8 hook;
 };
 
+/*
+ * Whom the packet was sent to, before a Service's translation. What comes here is the first packet of its connection, or
+ * has none: answers have passed before.
+ */
+static __always_inline void read_original(struct event *event, const struct packet *packet)
+{
+	const struct nf_conn *connection = (const void *)(packet->nfct & ~NFCT_INFO_MASK);
+	union nf_inet_addr address = {};
+	__be16 port = 0;
+
+	event->original.halves[0] = event->original.halves[1] = 0;
+	event->original_port = 0;
+	/* A kernel whose conntrack is a module may have no type information of it. */
+	if (!connection || !bpf_core_field_exists(connection->tuplehash))
+		return;
+	if (bpf_core_read(&address, sizeof(address), &connection->tuplehash[0].tuple.dst.u3))
+		return;
+	if (packet->family == 4) {
+		event->original.words[2] = bpf_htonl(0xffff);
+		event->original.words[3] = address.all[0];
+	} else {
+		__builtin_memcpy(&event->original, &address, sizeof(event->original));
+	}
+	/* ICMP has its type and code in this place. */
+	if (packet->source_port | packet->destination_port) {
+		bpf_core_read(&port, sizeof(port), &connection->tuplehash[0].tuple.dst.u.all);
+		event->original_port = bpf_ntohs(port);
+	}
+}
+
 /* Whether it was sent. */
 static __always_inline int send_event(const struct packet *packet, const struct side *side, __u64 now,
 				      __u64 suppressed)
@@ -39,7 +69,7 @@ static __always_inline int send_event(const struct packet *packet, const struct 
 	event->direction = side->direction;
 	event->hook = side->hook;
 	event->reason = side->reason;
-	event->pad = 0;
+	read_original(event, packet);
 	event->rule = side->rule;
 	event->endpoint = side->endpoint;
 	event->suppressed = suppressed > 0xffffffff ? 0xffffffff : suppressed;
@@ -114,6 +144,8 @@ static __always_inline void count_denial(__u8 reason)
 		return count(COUNT_FRAGMENT);
 	case MISSING_ROW:
 		return count(COUNT_MISSING_ROW);
+	case CUT:
+		return count(COUNT_CUT);
 	default:
 		return count(COUNT_DENIED);
 	}

@@ -26,7 +26,7 @@ impl Expected {
         let number = match fate {
             Fate::Allowed { rule } | Fate::Denied { rule } => rule,
             Fate::Open | Fate::Itself | Fate::OwnNode => 0,
-            Fate::UnknownEndpoint | Fate::MissingRow => return false,
+            Fate::UnknownEndpoint | Fate::MissingRow | Fate::Cut => return false,
         };
         let same_rule = match (self.rule, image.rule_names.get(&number)) {
             (Some(rule), Some(name)) => {
@@ -93,7 +93,9 @@ pub(crate) fn packets(engine: &Engine, node: usize, seed: u64, most: usize) -> V
             Traffic::Other if source.is_ipv4() => (1, 0),
             Traffic::Other => (58, 0),
         };
-        let packet = Packet { hook, source, destination, protocol, port };
+        let opens = protocol == 6 || protocol == 132;
+        let packet =
+            Packet { hook, source, destination, protocol, source_port: 40_000, port, opens, time_ns: 0 };
         if source == destination && local(&source) {
             let (passes, rule) = hairpin(engine, source, traffic);
             packets.push(Expected { packet, passes, rule });

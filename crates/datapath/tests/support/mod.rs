@@ -1,6 +1,7 @@
 //! What the kernel tests share: packets made by hand, and a program with a few rows to try them on.
 #![allow(dead_code, reason = "each test file uses a part")]
 
+pub(crate) mod net;
 pub(crate) mod netns;
 pub(crate) mod packet;
 
@@ -18,6 +19,15 @@ pub(crate) const SCTP: u8 = 132;
 pub(crate) const ICMP: u8 = 1;
 pub(crate) const ICMPV6: u8 = 58;
 
+/// Waits until something holds.
+pub(crate) fn wait_for(mut holds: impl FnMut() -> bool) {
+    let deadline = std::time::Instant::now() + Duration::from_secs(20);
+    while !holds() {
+        assert!(std::time::Instant::now() < deadline, "it does not come");
+        std::thread::sleep(Duration::from_millis(1));
+    }
+}
+
 /// Small tables, and an event for every packet.
 pub(crate) fn options() -> Options {
     Options {
@@ -29,6 +39,7 @@ pub(crate) fn options() -> Options {
         portmaps: 256,
         portblocks: 128,
         flows: 1024,
+        cut: 64,
         event_bytes: 1 << 16,
         event_interval: Duration::ZERO,
     }
@@ -36,12 +47,17 @@ pub(crate) fn options() -> Options {
 
 /// Loads the program, or says that the test is skipped: that is a failure under CI.
 pub(crate) fn load(options: &Options) -> Option<Kernel> {
-    if !nix::unistd::geteuid().is_root() {
+    is_root().then(|| Kernel::load(options).expect("the program loads"))
+}
+
+/// Else a test says that it is skipped.
+pub(crate) fn is_root() -> bool {
+    let root = nix::unistd::geteuid().is_root();
+    if !root {
         assert!(std::env::var_os("CI").is_none(), "needs root, and CI must not skip it");
         eprintln!("skipped: needs root");
-        return None;
     }
-    Some(Kernel::load(options).expect("the program loads"))
+    root
 }
 
 pub(crate) fn load_with(ops: &[Op]) -> Option<Kernel> {

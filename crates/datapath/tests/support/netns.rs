@@ -4,6 +4,7 @@ use std::process::Command;
 use std::sync::mpsc::{Sender, channel};
 use std::thread::JoinHandle;
 
+use nix::mount::{MsFlags, mount};
 use nix::sched::{CloneFlags, unshare};
 use nix::unistd::gettid;
 
@@ -51,6 +52,16 @@ impl Netns {
     /// Writes a sysctl inside.
     pub(crate) fn sysctl(&self, path: &'static str, value: &'static str) {
         self.run(move || std::fs::write(format!("/proc/sys/{path}"), value).unwrap());
+    }
+
+    /// Gives the thread of this namespace a BPF file system of its own, which goes with it.
+    pub(crate) fn mount_bpf(&self) {
+        self.run(|| {
+            unshare(CloneFlags::CLONE_NEWNS).unwrap();
+            let none = None::<&str>;
+            mount(none, "/", none, MsFlags::MS_REC | MsFlags::MS_PRIVATE, none).unwrap();
+            mount(Some("bpf"), "/sys/fs/bpf", Some("bpf"), MsFlags::empty(), none).unwrap();
+        });
     }
 
     /// Joins `pod` to this router, with one address of each family; the router has the next ones.
