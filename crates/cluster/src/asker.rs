@@ -51,6 +51,14 @@ pub(crate) enum Extent {
     First,
 }
 
+/// Connects to the API server that a kubeconfig names, or inside a cluster as the pod's own account. Nothing is asked yet.
+///
+/// # Errors
+/// If there is no kubeconfig, or what it says cannot be used.
+pub async fn connect(access: &Access) -> Result<Client, Error> {
+    Asker::new(access).await.map(|asker| asker.client)
+}
+
 impl Asker {
     pub(crate) async fn new(access: &Access) -> Result<Asker, Error> {
         let options = KubeConfigOptions { context: access.context.clone(), ..KubeConfigOptions::default() };

@@ -7,6 +7,7 @@
 
 pub mod abi;
 mod attach;
+pub mod attest;
 pub mod conntrack;
 pub mod enforcer;
 pub mod event;

@@ -65,6 +65,22 @@ impl Options {
         sizes
     }
 
+    /// Sets how many rows a table can hold.
+    pub fn set_entries(&mut self, table: Table, rows: u32) {
+        let entries = match table {
+            Table::Addresses => &mut self.addresses,
+            Table::Ends => &mut self.ends,
+            Table::Cidrs => &mut self.cidrs,
+            Table::Ranges => &mut self.ranges,
+            Table::Rules => &mut self.rules,
+            Table::PortMaps => &mut self.portmaps,
+            Table::PortBlocks => &mut self.portblocks,
+            Table::Flows => &mut self.flows,
+            Table::Cut => &mut self.cut,
+        };
+        *entries = rows;
+    }
+
     pub(crate) fn entries(&self, table: Table) -> u32 {
         match table {
             Table::Addresses => self.addresses,

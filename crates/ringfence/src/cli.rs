@@ -57,6 +57,9 @@ pub(crate) enum Command {
     Verify(crate::verify::args::VerifyArgs),
     Lab(LabArgs),
     Normalize(NormalizeArgs),
+    Agent(crate::agent::args::AgentArgs),
+    Status(crate::agent::args::StatusArgs),
+    Attest(crate::agent::args::AttestArgs),
     Completion(CompletionArgs),
     Man(ManArgs),
     /// A part of `lab` that stands between it and a command in a pod

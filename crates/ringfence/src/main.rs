@@ -3,6 +3,7 @@
 //! What is absent: nothing here decides who may talk to whom. Each subcommand has a module; `cli` is what can be
 //! typed, `input` what is read, `terminal` what is written.
 
+mod agent;
 mod because;
 mod check;
 mod cli;
@@ -48,6 +49,9 @@ fn main() -> ExitCode {
         Command::Explain(args) => explain::run(args, &terminal),
         Command::Verify(args) => verify::run(args, &terminal),
         Command::Lab(args) => lab::run(args, &terminal),
+        Command::Agent(args) => agent::run(args, &terminal),
+        Command::Status(args) => agent::status(args, &terminal),
+        Command::Attest(args) => agent::attest(args, &terminal),
         Command::Normalize(args) => normalize::run(args, &terminal),
         Command::Completion(args) => shell::completion(args, &terminal),
         Command::Man(args) => shell::man(args, &terminal),
