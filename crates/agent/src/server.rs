@@ -45,7 +45,7 @@ pub fn local(desk: Desk) -> Router {
 
 /// Alive as long as the worker answers.
 async fn healthz(State(desk): State<Desk>) -> Response {
-    match desk.ask(Question::Measure).await {
+    match desk.ask(Question::Alive).await {
         Some(()) => "ok\n".into_response(),
         None => (StatusCode::SERVICE_UNAVAILABLE, "the worker does not answer\n").into_response(),
     }

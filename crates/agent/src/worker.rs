@@ -35,6 +35,9 @@ const RETRY: Duration = Duration::from_secs(2);
 /// How long between two looks at all open connections at least; longer where one takes long.
 const BETWEEN_CUTS: Duration = Duration::from_millis(20);
 
+/// How often it is counted how full the kernel's tables are: every key is read for that.
+const COUNT: Duration = Duration::from_secs(30);
+
 /// How often the addresses of the node's own interfaces are looked at.
 const LOOK: Duration = Duration::from_secs(10);
 
@@ -76,6 +79,8 @@ pub enum Question {
     Attest(oneshot::Sender<Result<Attestation, String>>),
     /// To bring the metrics that are read, not counted, up to date.
     Measure(oneshot::Sender<()>),
+    /// Whether it still works.
+    Alive(oneshot::Sender<()>),
 }
 
 /// Brings what the API server says into force.
@@ -104,6 +109,8 @@ pub struct Worker<H> {
     /// When the kernel was last written to.
     written: Instant,
     looked: Instant,
+    /// When it was last counted how full the tables are.
+    counted: Option<Instant>,
 }
 
 /// How far it has come.
@@ -145,6 +152,7 @@ impl<H: Host> Worker<H> {
             is_swept: true,
             written: Instant::now(),
             looked: Instant::now(),
+            counted: None,
         }
     }
 

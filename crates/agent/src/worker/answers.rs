@@ -8,7 +8,7 @@ use ringfence_cluster::watch::Kind;
 use ringfence_datapath::{Image, attest};
 use ringfence_policy::{Direction, PolicyId, PolicyKey, Tier};
 
-use super::{Host, Phase, Question, Worker, causes};
+use super::{COUNT, Host, Phase, Question, Worker, causes};
 use crate::model::Source;
 use crate::report::{
     Attestation, Compared, Enforcement, PolicyReport, Problem, Report, SourceReport, SourceState,
@@ -23,6 +23,9 @@ impl<H: Host> Worker<H> {
         match question {
             Question::Report(reply) => drop(reply.send(self.report())),
             Question::Attest(reply) => drop(reply.send(self.attest())),
+            Question::Alive(reply) => {
+                let _: Result<(), ()> = reply.send(());
+            }
             Question::Measure(reply) => {
                 self.measure();
                 let _: Result<(), ()> = reply.send(());
@@ -171,15 +174,17 @@ impl<H: Host> Worker<H> {
     }
 
     fn measure(&mut self) {
-        match (self.enforcer.kernel().counters(), self.enforcer.kernel().usage()) {
-            (Ok(counters), Ok(usage)) => {
-                self.metrics.counted(&counters);
-                self.metrics.filled(&usage);
+        let mut read = || -> Result<(), ringfence_datapath::Error> {
+            self.metrics.counted(&self.enforcer.kernel().counters()?);
+            if self.counted.is_none_or(|counted| counted.elapsed() >= COUNT) {
+                self.metrics.filled(&self.enforcer.kernel().usage()?);
+                self.counted = Some(Instant::now());
             }
-            (Err(error), _) | (_, Err(error)) => {
-                self.metrics.failed();
-                eprintln!("ringfence agent: {}", causes(&error));
-            }
+            Ok(())
+        };
+        if let Err(error) = read() {
+            self.metrics.failed();
+            eprintln!("ringfence agent: {}", causes(&error));
         }
         let policies = self.model.policies().count();
         self.metrics.held(self.endpoints(), policies, self.pending.len(), self.model.problems().count());
