@@ -94,10 +94,12 @@ impl PortSet {
         PortSet { ports: [subtract(a, x), subtract(b, y), subtract(c, z)], other: self.other && !other.other }
     }
 
-    /// Some traffic that is in it: the lowest port of the first protocol that has any.
+    /// Some traffic that is in it: the lowest port of the first protocol that has any, and not port 0, which nobody can
+    /// connect to, where there is another.
     pub fn first(&self) -> Option<Traffic> {
         let of = |protocol: Protocol| {
-            self.ranges(protocol).first().map(|range| Traffic::Port(protocol, range.first()))
+            let range = self.ranges(protocol).first()?;
+            Some(Traffic::Port(protocol, range.first().max(1).min(range.last())))
         };
         Protocol::ALL.into_iter().find_map(of).or(self.other.then_some(Traffic::Other))
     }
@@ -200,5 +202,6 @@ mod tests {
         check(&[(0, 10)], &[(0, 0), (65535, 65535)], &[(1, 10)]);
         check(&[(5, 6), (8, 9)], &[(7, 7)], &[(5, 6), (8, 9)]);
         assert_eq!(PortSet::all().minus(&set(&[(1, 65535)])).first(), Some(Traffic::Port(Protocol::Tcp, 0)));
+        assert_eq!(PortSet::all().first(), Some(Traffic::Port(Protocol::Tcp, 1)));
     }
 }

@@ -66,7 +66,11 @@ pub(super) fn read(place: &Place) -> anyhow::Result<Files> {
         let bytes = git(&["cat-file", "blob", &object], b"").map_err(|why| why.complaint("git cat-file"))?;
         return Ok(Files::of(vec![(place.name(""), bytes)], Vec::new()));
     }
-    let listing = git(&["ls-tree", "-r", "-z", &object], b"").map_err(|why| why.complaint("git ls-tree"))?;
+    // By its number: of a name git lists only what is below the current folder.
+    let tree = git(&["rev-parse", "--verify", &object], b"").map_err(|why| why.complaint("git rev-parse"))?;
+    let tree = String::from_utf8_lossy(&tree);
+    let listing = git(&["ls-tree", "--full-tree", "-r", "-z", tree.trim()], b"")
+        .map_err(|why| why.complaint("git ls-tree"))?;
     folder(place, &String::from_utf8_lossy(&listing))
 }
 

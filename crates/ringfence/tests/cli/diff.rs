@@ -120,6 +120,12 @@ fn a_git_revision_is_read_without_a_checkout() {
     git("commit -m one");
     assert_eq!(diff(&folder, "git:HEAD:old/ old").status, 0);
     assert_eq!(diff(&folder, "git:HEAD:old git:HEAD:old/shop.yaml").status, 0);
+    // From below the root too, by a path from there or from here.
+    let below = folder.join("old");
+    for place in ["git:HEAD:old", "git:HEAD:./", "git:HEAD:."] {
+        let run = diff(&below, &format!("{place} ."));
+        assert_eq!((run.status, run.err.as_str()), (0, ""), "{place}: {run:?}");
+    }
     let run = diff(&folder, "git:HEAD:old new -o json");
     assert_eq!(run.status, 1, "{run:?}");
     assert_eq!(run.json()["policies"][0]["old"], json!("git:HEAD:old/shop.yaml:132"));
