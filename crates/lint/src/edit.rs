@@ -46,7 +46,9 @@ pub(crate) fn insert_field(
             format!("{key}: {yaml}, ")
         }
     } else if line.trim().is_empty() {
-        format!("{key}: {yaml}\n{line}")
+        // The line ends as the one before it does.
+        let end = if before.strip_suffix(line).is_some_and(|b| b.ends_with("\r\n")) { "\r\n" } else { "\n" };
+        format!("{key}: {yaml}{end}{line}")
     } else {
         return None;
     };

@@ -160,6 +160,16 @@ pub(crate) fn asked(selector: &Node, key: &str) -> Option<Asked> {
     })
 }
 
+/// Where a selector's text lists a value for a label.
+pub(crate) fn listed(selector: &Node, key: &str, value: &str) -> Option<Span> {
+    let Value::Sequence(expressions) = &selector.get("matchExpressions")?.value else { return None };
+    let expressions = expressions.iter().filter(|e| e.get("key").and_then(Node::as_str) == Some(key));
+    expressions.filter_map(|e| e.get("values")).find_map(|values| match &values.value {
+        Value::Sequence(items) => items.iter().find(|i| i.as_str() == Some(value))?.span,
+        _ => None,
+    })
+}
+
 /// A selector as people write it: `app=web`.
 pub(crate) fn shown(selector: &LabelSelector) -> String {
     if selector.is_everything() { "any".to_owned() } else { selector.to_string() }

@@ -26,6 +26,8 @@ struct Case {
     base: bool,
     namespace: Option<String>,
     pod_cidrs: Vec<ipnet::IpNet>,
+    /// What one of the messages must say.
+    says: Option<String>,
     yaml: String,
 }
 
@@ -37,7 +39,10 @@ fn every_finding_is_right_and_none_is_missing() {
     let mut wrong = Vec::new();
     let mut by_code: BTreeMap<String, usize> = BTreeMap::new();
     for case in &cases {
-        let found = codes(case);
+        let (found, messages) = codes(case);
+        if let Some(says) = case.says.as_ref().filter(|s| !messages.iter().any(|m| m.contains(s.as_str()))) {
+            wrong.push(format!("{}: {}: no message says `{says}`: {messages:?}", case.file, case.name));
+        }
         let mut left = found.clone();
         for code in &case.expect {
             expected_all += 1;
@@ -66,7 +71,8 @@ fn every_finding_is_right_and_none_is_missing() {
     assert!(missing.is_empty(), "fewer than two wrong manifests for {missing:?}");
 }
 
-fn codes(case: &Case) -> Vec<String> {
+/// The codes of what is found, sorted, and the messages.
+fn codes(case: &Case) -> (Vec<String>, Vec<String>) {
     let base = std::fs::read_to_string(folder().join("base.yaml")).unwrap();
     let mut files = Vec::new();
     if case.base {
@@ -104,7 +110,7 @@ fn codes(case: &Case) -> Vec<String> {
         })
         .collect();
     codes.sort_unstable();
-    codes
+    (codes, findings.into_iter().map(|f| f.message).collect())
 }
 
 fn cases() -> Vec<Case> {
@@ -141,6 +147,7 @@ fn cases_of(path: &Path) -> Vec<Case> {
                     case.expect = codes.split(", ").map(str::to_owned).collect();
                     case.expect.sort_unstable();
                 }
+                Some(("says", text)) => case.says = Some(text.to_owned()),
                 Some(("base", "none")) => case.base = false,
                 Some(("namespace", name)) => case.namespace = Some(name.to_owned()),
                 Some(("pod-cidr", cidr)) => case.pod_cidrs.push(cidr.parse().unwrap()),

@@ -107,7 +107,11 @@ pub(crate) fn everyone(context: &Context<'_>) -> Vec<Finding> {
     for (view, direction, rule, place, block) in blocks(context) {
         if !block.is_everyone() {
             findings.extend(cluster_left_in(context, block).map(|what| {
-                Finding::new(&code::RF042, format!("{} lets the cluster in too: {what}", block.cidr()))
+                let whom = match direction {
+                    Direction::Ingress => "the cluster in too",
+                    Direction::Egress => "its pods out to the cluster too",
+                };
+                Finding::new(&code::RF042, format!("{} lets {whom}: {what}", block.cidr()))
                     .because(
                         "pods have addresses like everybody else, and nothing takes them out of this block",
                     )

@@ -47,7 +47,7 @@ pub(crate) fn reachable(context: &Context<'_>) -> Vec<Finding> {
         return Vec::new();
     }
     let dns = Dns::find(context);
-    let mut forgotten: BTreeMap<PolicyId, Vec<&PodView<'_>>> = BTreeMap::new();
+    let mut forgotten: BTreeMap<(PolicyId, bool), Vec<&PodView<'_>>> = BTreeMap::new();
     let mut udp_only: BTreeMap<RuleRef, Vec<&PodView<'_>>> = BTreeMap::new();
     for (set, pods) in isolated(context) {
         let clients: Vec<&PodView<'_>> =
@@ -74,16 +74,25 @@ pub(crate) fn reachable(context: &Context<'_>) -> Vec<Finding> {
                 if let Some(policy) = policies.iter().find(with_rules)
                     && !may_mean_dns(context, policies, &dns)
                 {
-                    forgotten.entry(*policy).or_default().extend(clients);
+                    let is_tcp_allowed = tcp.clone().any(|side| side.allowed);
+                    forgotten.entry((*policy, is_tcp_allowed)).or_default().extend(clients);
                 }
             }
         }
     }
-    let told = forgotten.into_iter().filter_map(|(policy, pods)| forgot(context, &dns, policy, &pods));
+    let told = forgotten
+        .into_iter()
+        .filter_map(|((policy, tcp_only), pods)| forgot(context, &dns, policy, tcp_only, &pods));
     told.chain(udp_only.into_iter().filter_map(|(rule, pods)| only_udp(context, rule, &pods))).collect()
 }
 
-fn forgot(context: &Context<'_>, dns: &Dns, policy: PolicyId, pods: &[&PodView<'_>]) -> Option<Finding> {
+fn forgot(
+    context: &Context<'_>,
+    dns: &Dns,
+    policy: PolicyId,
+    tcp_only: bool,
+    pods: &[&PodView<'_>],
+) -> Option<Finding> {
     let view = context.view_of(policy)?;
     let policies: Vec<PolicyId> =
         pods.iter().flat_map(|p| context.engine.isolating(p.id, Direction::Egress)).copied().collect();
@@ -99,10 +108,16 @@ fn forgot(context: &Context<'_>, dns: &Dns, policy: PolicyId, pods: &[&PodView<'
     };
     let pods = names(pods.iter().copied());
     let message = match meant {
+        _ if tcp_only => {
+            format!("DNS is allowed to {} on TCP only, UDP is missing: {pods} cannot resolve names", dns.name)
+        }
         Some(_) => format!("the rule for DNS does not reach {}: {pods} cannot resolve names", dns.name),
         None => format!("DNS is forgotten: {pods} cannot resolve names"),
     };
     let reason = match (to_addresses, meant) {
+        _ if tcp_only => {
+            "names are asked for on UDP first, and TCP is only for answers that are too long for it"
+        }
         (true, None) => {
             "their egress is isolated and no rule allows UDP 53; that is right only if they use no names at all"
         }

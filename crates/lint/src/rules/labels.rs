@@ -3,6 +3,7 @@
 //! Only where the manifests can tell: a namespace without pods here says nothing about its pods, and a namespace that is
 //! not declared says nothing about its labels. Without a near miss a finding is a note.
 
+mod listed;
 mod namespaces;
 
 use std::collections::BTreeSet;
@@ -26,11 +27,15 @@ pub(crate) fn subjects(context: &Context<'_>) -> Vec<Finding> {
     for view in &context.policies {
         let scope = context.pods_of(view.namespace());
         let is_empty = view.subjects.is_empty() && view.host_subjects.is_empty();
-        if scope.is_empty() || !is_empty || view.policy.subject.is_everything() {
+        if scope.is_empty() || view.policy.subject.is_everything() {
             continue;
         }
         let labels: Vec<&Labels> = context.views(scope).map(|p| &p.pod.labels).collect();
         let node = view.spec().and_then(|s| s.get("podSelector"));
+        if !is_empty {
+            findings.extend(listed::slips(context, view, &code::RF011, &view.policy.subject, node, &labels));
+            continue;
+        }
         let where_ = format!("namespace {}", view.namespace());
         let Some(found) = explain(context, view, &view.policy.subject, node, &labels, &where_, true) else {
             continue;
@@ -56,6 +61,17 @@ pub(crate) fn peers(context: &Context<'_>) -> Vec<Finding> {
                         findings.push(found);
                         continue;
                     }
+                    let labels: Vec<&Labels> = known.iter().map(|(_, _, labels)| labels).collect();
+                    let code = &code::RF012;
+                    findings.extend(listed::slips(context, view, code, selector, selector_node, &labels));
+                }
+                if !pods.is_everything() && !context.matched(view.namespace(), peer).is_empty() {
+                    let scope = context.scope(namespaces, view.namespace());
+                    let places: Vec<usize> = scope.iter().flat_map(|n| context.pods_of(n)).copied().collect();
+                    let labels: Vec<&Labels> = context.views(&places).map(|p| &p.pod.labels).collect();
+                    let pods_node = node.and_then(|n| n.get("podSelector"));
+                    findings.extend(listed::slips(context, view, &code::RF010, pods, pods_node, &labels));
+                    continue;
                 }
                 if !crate::rules::dashes::is_half(context, view, direction, rule, place) {
                     findings.extend(pods_of_peer(context, view, peer, namespaces, pods, node));

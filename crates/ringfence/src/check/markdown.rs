@@ -10,16 +10,17 @@ use crate::escape::{markdown, markdown_code, markdown_prose};
 pub(super) fn render(report: &Report<'_>) -> String {
     let mut text = format!("### ringfence check: {}\n", report.summary());
     if !report.findings.is_empty() {
-        text.push_str("\n| level | code | where | what | fix |\n|---|---|---|---|---|\n");
+        text.push_str("\n| level | code | where | what | why | fix |\n|---|---|---|---|---|---|\n");
     }
     for finding in report.findings {
         let _ = writeln!(
             text,
-            "| {} | {} | {} | {} | {} |",
+            "| {} | {} | {} | {} | {} | {} |",
             finding.level,
             finding.code.id,
             place(finding),
             markdown_prose(&finding.message),
+            markdown_prose(&finding.reason),
             markdown_prose(finding.help.as_deref().unwrap_or_default()),
         );
     }
@@ -34,7 +35,7 @@ pub(super) fn render(report: &Report<'_>) -> String {
 
 fn place(finding: &Finding) -> String {
     match (&finding.place, &finding.object) {
-        (Some(place), _) => markdown_code(&format!("{}:{}", place.file, place.line)),
+        (Some(place), _) => markdown_code(&place.to_string()),
         (None, Some(object)) => markdown(object),
         (None, None) => String::new(),
     }

@@ -78,7 +78,6 @@ pub(super) fn selector(
         return None;
     }
     // What is not declared may carry any label, so a missing one is news only where all are known.
-    let inhabited = |n: &str| !context.pods_of(n).is_empty();
     let all_declared = known.iter().all(|(_, declared, _)| *declared);
     let candidates: BTreeSet<&str> =
         known.iter().filter_map(|(_, _, l)| l.get(key)).map(String::as_str).collect();
@@ -95,7 +94,7 @@ pub(super) fn selector(
             near::only_slip(value, candidates.iter().copied()).filter(|_| selector.requirements().len() == 1);
         let edit = only.and_then(|word| replace(context.sources, at?.value?, word));
         // A name that differs by a letter may be another namespace that is not here; it is one that has pods here.
-        let level = if key == NAME && !inhabited(near) { Level::Note } else { Level::Warning };
+        let level = if may_be_another(context, key, near) { Level::Note } else { Level::Warning };
         return Some(
             finding(&code::RF012, format!("no namespace has `{requirement}`; did you mean `{key}={near}`?"))
                 .because(reason)
@@ -123,6 +122,11 @@ pub(super) fn selector(
             .level(Level::Note)
             .help("if the namespace is written elsewhere, read it too; otherwise correct the label"),
     )
+}
+
+/// Whether a name near to a namespace's may well be another namespace that is not here: that one has no pods here.
+pub(super) fn may_be_another(context: &Context<'_>, key: &str, near: &str) -> bool {
+    key == NAME && context.pods_of(near).is_empty()
 }
 
 /// Labels that are each carried by some namespace, but never by one.
