@@ -56,27 +56,35 @@ pub(crate) enum Extent {
 /// # Errors
 /// If there is no kubeconfig, or what it says cannot be used.
 pub async fn connect(access: &Access) -> Result<Client, Error> {
-    Asker::new(access).await.map(|asker| asker.client)
+    let mut config = config(access).await?;
+    // Whoever watches has waits of its own; those of the client grow to minutes while a server that restarts refuses.
+    config.default_retry = false;
+    let server = config.cluster_url.to_string();
+    Client::try_from(config).map_err(|source| Error::Client { server, source: Box::new(source) })
+}
+
+async fn config(access: &Access) -> Result<Config, Error> {
+    let options = KubeConfigOptions { context: access.context.clone(), ..KubeConfigOptions::default() };
+    let failed = |source| Error::Kubeconfig { path: access.kubeconfig.clone(), source };
+    match &access.kubeconfig {
+        Some(path) => {
+            let kubeconfig = Kubeconfig::read_from(path).map_err(failed)?;
+            Config::from_custom_kubeconfig(kubeconfig, &options).await.map_err(failed)
+        }
+        None => match Config::from_kubeconfig(&options).await {
+            Ok(config) => Ok(config),
+            // In a pod there is no kubeconfig, but an account. One that is named or broken is an error.
+            Err(error) if access.context.is_none() && is_absent(&error, is_named()) => {
+                Config::incluster().map_err(|_| failed(error))
+            }
+            Err(error) => Err(failed(error)),
+        },
+    }
 }
 
 impl Asker {
     pub(crate) async fn new(access: &Access) -> Result<Asker, Error> {
-        let options = KubeConfigOptions { context: access.context.clone(), ..KubeConfigOptions::default() };
-        let failed = |source| Error::Kubeconfig { path: access.kubeconfig.clone(), source };
-        let config = match &access.kubeconfig {
-            Some(path) => {
-                let kubeconfig = Kubeconfig::read_from(path).map_err(failed)?;
-                Config::from_custom_kubeconfig(kubeconfig, &options).await.map_err(failed)?
-            }
-            None => match Config::from_kubeconfig(&options).await {
-                Ok(config) => config,
-                // In a pod there is no kubeconfig, but an account. One that is named or broken is an error.
-                Err(error) if access.context.is_none() && is_absent(&error, is_named()) => {
-                    Config::incluster().map_err(|_| failed(error))?
-                }
-                Err(error) => return Err(failed(error)),
-            },
-        };
+        let config = config(access).await?;
         let server = config.cluster_url.to_string().trim_end_matches('/').to_owned();
         let client = Client::try_from(config)
             .map_err(|source| Error::Client { server: server.clone(), source: Box::new(source) })?;

@@ -21,6 +21,7 @@ use std::io;
 use std::os::fd::AsFd;
 use std::os::unix::fs::DirBuilderExt;
 use std::path::{Path, PathBuf};
+use std::time::{Duration, Instant};
 
 use nix::sys::statfs::{BPF_FS_MAGIC, statfs};
 use siphasher::sip::SipHasher24;
@@ -30,6 +31,10 @@ use crate::event::{Family, Hook};
 use crate::object;
 use crate::options::{Options, Table};
 use crate::sys::{self, ObjectKind};
+
+/// Whoever has just ended can still hold the folder for a moment: by a child that was about to run another program.
+const RELEASE: Duration = Duration::from_secs(1);
+const AGAIN: Duration = Duration::from_millis(10);
 
 /// What can go wrong with pins.
 #[derive(Debug, thiserror::Error)]
@@ -227,10 +232,14 @@ pub(crate) fn make_folder(path: &Path) -> Result<(), PinError> {
 fn lock(root: &Path) -> Result<File, PinError> {
     let read = |source| PinError::Read { path: root.into(), source };
     let folder = File::open(root).map_err(read)?;
-    match folder.try_lock() {
-        Ok(()) => Ok(folder),
-        Err(fs::TryLockError::WouldBlock) => Err(PinError::Busy { path: root.into() }),
-        Err(fs::TryLockError::Error(source)) => Err(read(source)),
+    let began = Instant::now();
+    loop {
+        match folder.try_lock() {
+            Ok(()) => return Ok(folder),
+            Err(fs::TryLockError::WouldBlock) if began.elapsed() < RELEASE => std::thread::sleep(AGAIN),
+            Err(fs::TryLockError::WouldBlock) => return Err(PinError::Busy { path: root.into() }),
+            Err(fs::TryLockError::Error(source)) => return Err(read(source)),
+        }
     }
 }
 

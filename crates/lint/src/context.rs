@@ -6,8 +6,8 @@ use std::sync::{Arc, Mutex, PoisonError};
 
 use ringfence_k8s::{Inventory, Manifest, Node, Place, Reading, Service, Sources, Span, Workload};
 use ringfence_policy::{
-    Direction, Engine, IpBlock, LabelSelector, Labels, NamedPort, NamespaceScope, Peer, Peers, Pod, PodId,
-    Policy, PolicyId, PolicyName, Protocol, Rule,
+    Direction, Engine, IpBlock, LabelSelector, Labels, NamespaceScope, Peer, Peers, Pod, PodId, Policy,
+    PolicyId, PolicyName, Rule,
 };
 
 use crate::view::{ClusterView, PolicyView};
@@ -42,8 +42,6 @@ pub struct Context<'a> {
     by_name: HashMap<&'a PolicyName, usize>,
     /// The pods, less those on their node's network, by their addresses.
     pub(crate) addresses: BTreeSet<(IpAddr, usize)>,
-    /// The ports with a name of all pods.
-    named_ports: BTreeSet<NamedPort>,
     /// The labels of the namespaces with pods, the automatic one among them.
     labels: BTreeMap<String, Labels>,
 }
@@ -94,9 +92,7 @@ impl<'a> Context<'a> {
         let held = pods.iter().enumerate().filter(|(_, p): &(usize, &PodView<'_>)| !p.pod.host_network);
         let addresses =
             held.flat_map(|(place, p)| p.pod.addresses.iter().map(move |a| (*a, place))).collect();
-        let named_ports = pods.iter().flat_map(|p: &PodView<'_>| p.pod.named_ports.clone()).collect();
         let mut context = Context {
-            named_ports,
             addresses,
             labels,
             inventory,
@@ -229,20 +225,6 @@ impl<'a> Context<'a> {
         let range =
             self.addresses.range((block.cidr().network(), 0)..=(block.cidr().broadcast(), usize::MAX));
         range.filter(|(address, _)| block.contains(*address)).map(|(_, place)| *place)
-    }
-
-    /// The numbers that a port's name means on the pods of a namespace, or on all.
-    pub(crate) fn numbers<'c>(
-        &'c self,
-        namespace: Option<&str>,
-        name: &'c str,
-        protocol: Protocol,
-    ) -> impl Iterator<Item = u16> + 'c {
-        let own = namespace.map(|n| self.pods_of(n)).unwrap_or_default();
-        let own = self.views(own).flat_map(|p| &p.pod.named_ports);
-        let is_for_all = namespace.is_none();
-        let all = self.named_ports.iter().filter(move |_| is_for_all);
-        own.chain(all).filter(move |n| n.name == name && n.protocol == protocol).map(|n| n.port)
     }
 
     /// Whether every namespace that a selector matches, those included that are not here, is matched by another, as far as

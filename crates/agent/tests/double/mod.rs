@@ -180,6 +180,13 @@ impl Double {
     }
 
     fn serve(&self, stream: TcpStream) {
+        let Ok(whole) = stream.try_clone() else { return };
+        self.answer_all(stream);
+        // A copy is kept for `disconnect`, and would keep the connection open without anybody behind it.
+        let _ = whole.shutdown(Shutdown::Both);
+    }
+
+    fn answer_all(&self, stream: TcpStream) {
         let Ok(kept) = stream.try_clone() else { return };
         {
             let mut state = self.lock();

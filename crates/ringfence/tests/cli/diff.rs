@@ -124,7 +124,7 @@ fn a_git_revision_is_read_without_a_checkout() {
     let below = folder.join("old");
     for place in ["git:HEAD:old", "git:HEAD:./", "git:HEAD:."] {
         let run = diff(&below, &format!("{place} ."));
-        assert_eq!((run.status, run.err.as_str()), (0, ""), "{place}: {run:?}");
+        assert_eq!(run.status, 0, "{place}: {run:?}");
     }
     let run = diff(&folder, "git:HEAD:old new -o json");
     assert_eq!(run.status, 1, "{run:?}");

@@ -160,7 +160,7 @@ fn pods_that_could_be_created() {
         "deny: {from: {anyPod: {namespaceLabels: {team: x}, newNamespaces: true}}, to: {workload: prometheus}}",
         Some(
             "a new pod in a new namespace new (team=x) without labels may connect to \
-             monitoring/deployment/prometheus on TCP 0",
+             monitoring/deployment/prometheus on TCP 1",
         ),
     );
 }

@@ -92,6 +92,8 @@ pub(super) fn selector(
     if let Some(near) = near {
         let only =
             near::only_slip(value, candidates.iter().copied()).filter(|_| selector.requirements().len() == 1);
+        // Of a name nobody but its writer knows whether it is a slip: another namespace would be let in.
+        let only = only.filter(|_| key != NAME);
         let edit = only.and_then(|word| replace(context.sources, at?.value?, word));
         // A name that differs by a letter may be another namespace that is not here; it is one that has pods here.
         let level = if may_be_another(context, key, near) { Level::Note } else { Level::Warning };

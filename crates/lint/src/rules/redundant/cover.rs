@@ -12,11 +12,10 @@ use crate::witness;
 /// Places of policy and rule, by direction and peer.
 type Uses<'a> = HashMap<(Direction, Option<&'a Peer>), Vec<(usize, usize)>>;
 
-/// What of a namespace's policies may cover what else, by their text, for whatever pods there could be. It errs on the side
-/// of yes only where the pods that are there tell (what a port's name means, which addresses pods have): the engine is asked
-/// after it, of those pods.
+/// What of a namespace's policies covers what else, by their text, for whatever pods there could be: what a port's name
+/// means, and which addresses pods have, the pods that are there do not tell of those to come. The engine is asked after it,
+/// of the pods that are there.
 pub(super) struct Cover<'v, 'a> {
-    context: &'v Context<'a>,
     views: &'v [&'v PolicyView<'a>],
     /// For each peer those that may hold all that it does, itself among them.
     wider: HashMap<&'a Peer, Vec<&'a Peer>>,
@@ -29,7 +28,7 @@ pub(super) struct Cover<'v, 'a> {
 }
 
 impl<'v, 'a> Cover<'v, 'a> {
-    pub(super) fn new(context: &'v Context<'a>, views: &'v [&'v PolicyView<'a>]) -> Cover<'v, 'a> {
+    pub(super) fn new(context: &Context<'a>, views: &'v [&'v PolicyView<'a>]) -> Cover<'v, 'a> {
         let own = views.first().map_or("", |view| view.namespace());
         let mut uses = Uses::new();
         let mut peers: BTreeSet<&'a Peer> = BTreeSet::new();
@@ -50,7 +49,7 @@ impl<'v, 'a> Cover<'v, 'a> {
             (*peer, peers.iter().copied().filter(|other| may_hold(context, own, peer, other)).collect())
         });
         let wider = wider.collect();
-        Cover { context, views, wider, uses, gone: BTreeSet::new(), gone_rules: BTreeSet::new() }
+        Cover { views, wider, uses, gone: BTreeSet::new(), gone_rules: BTreeSet::new() }
     }
 
     /// Whether everything that a policy does others may do.
@@ -115,9 +114,7 @@ impl<'v, 'a> Cover<'v, 'a> {
                     && rule.is_some_and(|rule| match (&rule.ports, port) {
                         (Ports::Any, _) => true,
                         (Ports::Of(_), None) => false,
-                        (Ports::Of(theirs), Some(port)) => {
-                            theirs.iter().any(|t| self.may_be_in(direction, place, port, t))
-                        }
+                        (Ports::Of(theirs), Some(port)) => theirs.iter().any(|t| Self::may_be_in(port, t)),
                     })
             })
         };
@@ -133,25 +130,18 @@ impl<'v, 'a> Cover<'v, 'a> {
         }
     }
 
-    /// Whether all of one entry's ports may be another's. What a name means only pods can tell: those that receive.
-    fn may_be_in(&self, direction: Direction, place: usize, port: &PortMatch, other: &PortMatch) -> bool {
+    /// Whether all of one entry's ports are another's, whatever pods call them.
+    fn may_be_in(port: &PortMatch, other: &PortMatch) -> bool {
         port.protocol == other.protocol
             && match (&port.port, &other.port) {
                 (PortRef::Range(ours), PortRef::Range(theirs)) => {
                     theirs.first() <= ours.first() && ours.last() <= theirs.last()
                 }
                 (_, PortRef::All) => true,
-                (PortRef::Named(name), PortRef::Range(theirs)) => {
-                    let own = self.views.get(place).map_or("", |view| view.namespace());
-                    let mut meant = match direction {
-                        Direction::Ingress => self.context.numbers(Some(own), name, port.protocol),
-                        Direction::Egress => self.context.numbers(None, name, port.protocol),
-                    };
-                    meant.all(|number| theirs.contains(number))
-                }
                 (PortRef::Named(ours), PortRef::Named(theirs)) => ours == theirs,
-                // A pod that has no such name could be there.
-                (PortRef::Range(_), PortRef::Named(_)) | (PortRef::All, _) => false,
+                // A pod that has no such name could be there, and one that has it on another port.
+                (PortRef::Range(_), PortRef::Named(_)) | (PortRef::Named(_), PortRef::Range(_)) => false,
+                (PortRef::All, _) => false,
             }
     }
 }
@@ -166,8 +156,8 @@ fn may_hold(context: &Context<'_>, own: &str, peer: &Peer, other: &Peer) -> bool
             };
             theirs.cidr().contains(&ours.cidr()) && theirs.except().iter().all(apart)
         }
-        (Peer::Pods { .. }, Peer::Block(block)) => block.is_everyone(),
-        (Peer::Block(_), Peer::Pods { .. }) => false,
+        // A block of everybody is one of one family, and a pod may have addresses of the other.
+        (Peer::Pods { .. }, Peer::Block(_)) | (Peer::Block(_), Peer::Pods { .. }) => false,
         (Peer::Pods { namespaces: home, pods }, Peer::Pods { namespaces: wide_home, pods: wide }) => {
             let holds_home = || match (home, wide_home) {
                 (NamespaceScope::Own, NamespaceScope::Own) => true,
