@@ -52,6 +52,25 @@ pub(crate) fn within(ranges: &[Range], prefixes: &[IpNet]) -> Vec<Range> {
     within
 }
 
+/// A range, cut where others begin and end.
+pub(crate) fn pieces(cuts: &[IpNet], first: IpAddr, last: IpAddr) -> Vec<Range> {
+    let nets = cuts.iter().filter(|net| net.addr().is_ipv4() == first.is_ipv4());
+    let bounds = nets.flat_map(|net| [Some(net.network()), next(net.broadcast())]);
+    let mut starts: Vec<IpAddr> = bounds.flatten().filter(|a| first < *a && *a <= last).collect();
+    starts.push(first);
+    starts.sort_unstable();
+    starts.dedup();
+    let ends = starts.iter().skip(1).filter_map(|next| before(*next)).chain([last]);
+    starts.iter().copied().zip(ends).collect()
+}
+
+/// What of a range is in none of these prefixes.
+pub(crate) fn without(prefixes: &[IpNet], first: IpAddr, last: IpAddr) -> Vec<Range> {
+    let mut pieces = pieces(prefixes, first, last);
+    pieces.retain(|(first, _)| !prefixes.iter().any(|net| net.contains(first)));
+    pieces
+}
+
 /// The address after one, of the same family.
 pub(crate) fn next(address: IpAddr) -> Option<IpAddr> {
     match address {

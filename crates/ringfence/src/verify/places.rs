@@ -11,7 +11,7 @@ use ipnet::IpNet;
 use ringfence_policy::{AddressRange, ClassId, Engine};
 
 use super::scene;
-use crate::ranges::Range;
+use crate::ranges::{self, Range};
 
 /// The addresses of new pods.
 pub(super) struct Places {
@@ -39,7 +39,7 @@ impl Places {
                 family.entry(class).or_default().extend(free);
             }
             if engine.pod_cidrs().is_empty() {
-                let pieces = scene::pieces(cuts, first, last);
+                let pieces = ranges::pieces(cuts, first, last);
                 left.extend(pieces.into_iter().filter_map(|(a, b)| scene::free(&taken, a, b)));
             }
         }

@@ -124,10 +124,8 @@ impl<'m> Scene<'m> {
 
     /// A range, cut where the ranges of the assertion begin and end, without those of pods.
     fn pieces(&self, first: IpAddr, last: IpAddr) -> Vec<Range> {
-        let is_of_pods = |a: &IpAddr| self.engine().pod_cidrs().iter().any(|net| net.contains(a));
-        let mut pieces = pieces(&self.cuts, first, last);
-        pieces.retain(|(first, _)| !is_of_pods(first));
-        pieces
+        let pieces = ranges::pieces(&self.cuts, first, last).into_iter();
+        pieces.flat_map(|(first, last)| ranges::without(self.engine().pod_cidrs(), first, last)).collect()
     }
 
     fn free(&self, first: IpAddr, last: IpAddr) -> Option<IpAddr> {
@@ -191,18 +189,6 @@ impl Party<'_> {
             _ => false,
         }
     }
-}
-
-/// A range, cut where others begin and end.
-pub(super) fn pieces(cuts: &[IpNet], first: IpAddr, last: IpAddr) -> Vec<Range> {
-    let nets = cuts.iter().filter(|net| net.addr().is_ipv4() == first.is_ipv4());
-    let bounds = nets.flat_map(|net| [Some(net.network()), ranges::next(net.broadcast())]);
-    let mut starts: Vec<IpAddr> = bounds.flatten().filter(|a| first < *a && *a <= last).collect();
-    starts.push(first);
-    starts.sort_unstable();
-    starts.dedup();
-    let ends = starts.iter().skip(1).filter_map(|next| ranges::before(*next)).chain([last]);
-    starts.iter().copied().zip(ends).collect()
 }
 
 /// The addresses that pods and nodes have.

@@ -297,3 +297,16 @@ spec: {{podSelector: {{}}, policyTypes: [Ingress]{policy}}}
     let port = ", ingress: [{from: [{podSelector: {}}], ports: [{port: 80}]}]";
     assert_eq!(verdict("Deployment", "replicas: 2", port), others);
 }
+
+/// A block over two ranges of pods is no way from outside; one beyond them is, for what is beyond.
+#[test]
+fn where_pods_live_is_not_outside() {
+    let shop = "apiVersion: v1\nkind: Pod\nmetadata: {name: web, namespace: shop}\nspec: {containers: [{name: c}]}\n---\n\
+                apiVersion: networking.k8s.io/v1\nkind: NetworkPolicy\nmetadata: {name: web, namespace: shop}\n\
+                spec: {podSelector: {}, policyTypes: [Ingress], ingress: [{from: [{ipBlock: {cidr: 10.0.0.0/23}}]}]}\n";
+    let exposed = |ranges: &str| run_with(&format!("map --exposed - {ranges}"), shop).out;
+    let both = exposed("--pod-cidr 10.0.0.0/24 --pod-cidr 10.0.1.0/24");
+    assert!(both.contains("0 of 1 workloads can be reached"), "{both}");
+    let one = exposed("--pod-cidr 10.0.0.0/24");
+    assert!(one.contains("1 of 1 workloads") && one.contains("   10.0.1.0/24   "), "{one}");
+}

@@ -40,7 +40,10 @@ impl<'m, 'r> Asker<'m, 'r> {
         for (place, end) in (0u32..).zip(&map.reach.ends) {
             match end {
                 ReachEnd::Pods { pods, .. } => end_of.extend(pods.iter().map(|pod| (*pod, place))),
-                ReachEnd::Outside { first, last } => outside.push((place, (*first, *last))),
+                ReachEnd::Outside { first, last } => {
+                    let elsewhere = ranges::without(map.engine.pod_cidrs(), *first, *last).into_iter();
+                    outside.extend(elsewhere.map(|range| (place, range)));
+                }
             }
         }
         outside.retain(|(_, range)| !is_inside(map.engine, *range));
@@ -233,12 +236,11 @@ impl<'m, 'r> Asker<'m, 'r> {
     }
 }
 
-/// Whether a range is a node's or a pod's address, or lies where pods live.
+/// Whether a range is a node's or a pod's address.
 fn is_inside(engine: &Engine, (first, last): Range) -> bool {
     let is_known =
         || engine.pod_at(first).is_some() || engine.nodes().any(|node| node.addresses.contains(&first));
-    (first == last && is_known())
-        || engine.pod_cidrs().iter().any(|net| net.contains(&first) && net.contains(&last))
+    first == last && is_known()
 }
 
 /// What the deciding side says.
