@@ -66,11 +66,14 @@ pub(crate) fn peers(context: &Context<'_>) -> Vec<Finding> {
                     findings.extend(listed::slips(context, view, code, selector, selector_node, &labels));
                 }
                 if !pods.is_everything() && !context.matched(view.namespace(), peer).is_empty() {
-                    let scope = context.scope(namespaces, view.namespace());
-                    let places: Vec<usize> = scope.iter().flat_map(|n| context.pods_of(n)).copied().collect();
-                    let labels: Vec<&Labels> = context.views(&places).map(|p| &p.pod.labels).collect();
-                    let pods_node = node.and_then(|n| n.get("podSelector"));
-                    findings.extend(listed::slips(context, view, &code::RF010, pods, pods_node, &labels));
+                    if listed::has_lists(pods) {
+                        let scope = context.scope(namespaces, view.namespace());
+                        let places: Vec<usize> =
+                            scope.iter().flat_map(|n| context.pods_of(n)).copied().collect();
+                        let labels: Vec<&Labels> = context.views(&places).map(|p| &p.pod.labels).collect();
+                        let pods_node = node.and_then(|n| n.get("podSelector"));
+                        findings.extend(listed::slips(context, view, &code::RF010, pods, pods_node, &labels));
+                    }
                     continue;
                 }
                 if !crate::rules::dashes::is_half(context, view, direction, rule, place) {

@@ -13,6 +13,11 @@ use crate::finding::Finding;
 use crate::near;
 use crate::view::{PolicyView, listed};
 
+/// Whether a selector lists values of a label.
+pub(super) fn has_lists(selector: &LabelSelector) -> bool {
+    selector.requirements().iter().any(|r| matches!(r, Requirement::In(_, values) if values.len() > 1))
+}
+
 /// The slips in the lists of a selector that matches somebody of these labels.
 pub(super) fn slips(
     context: &Context<'_>,
@@ -29,6 +34,10 @@ pub(super) fn slips(
     }
     for requirement in selector.requirements() {
         let Requirement::In(key, values) = requirement else { continue };
+        // A value by itself is carried, or the selector matches nobody.
+        if values.len() < 2 {
+            continue;
+        }
         let carried: BTreeSet<&str> = labels.iter().filter_map(|l| l.get(key)).map(String::as_str).collect();
         if !values.iter().any(|v| carried.contains(v.as_str())) {
             continue;
