@@ -7,7 +7,7 @@
 mod listing;
 mod meaning;
 
-use std::collections::{BTreeMap, HashMap};
+use std::collections::{BTreeMap, BTreeSet, HashMap};
 use std::time::{Duration, Instant};
 
 use ipnet::IpNet;
@@ -27,20 +27,14 @@ pub struct Model {
     engine: Engine,
     /// The name of the node that this is for.
     node: String,
-    pods: HashMap<Name, KnownPod>,
+    /// The pods that are there; with their numbers, while they count.
+    pods: HashMap<Name, Option<PodId>>,
     /// The other objects that are in the engine.
-    known: BTreeMap<(Kind, Name), ()>,
+    known: BTreeSet<(Kind, Name)>,
     policies: BTreeMap<(Kind, Name), PolicyKey>,
     listings: BTreeMap<Kind, Listing>,
     problems: BTreeMap<(Kind, Name), String>,
     ranges: Vec<IpNet>,
-}
-
-#[derive(Debug)]
-struct KnownPod {
-    uid: String,
-    /// Its number, while it counts.
-    id: Option<PodId>,
 }
 
 /// What news have come to.
@@ -83,7 +77,7 @@ impl Model {
             engine: Engine::new(World::default()),
             node: node.into(),
             pods: HashMap::new(),
-            known: BTreeMap::new(),
+            known: BTreeSet::new(),
             policies: BTreeMap::new(),
             listings: Kind::ALL.into_iter().map(|kind| (kind, Listing::default())).collect(),
             problems: BTreeMap::new(),
@@ -126,7 +120,7 @@ impl Model {
     pub fn count(&self, kind: Kind) -> usize {
         match kind {
             Kind::Pod => self.pods.len(),
-            _ => self.known.keys().filter(|(k, _)| *k == kind).count(),
+            _ => self.known.iter().filter(|(k, _)| *k == kind).count(),
         }
     }
 
@@ -171,9 +165,7 @@ impl Model {
         }
         step.delta = self.engine.apply(changes);
         for (name, id) in added.into_iter().zip(&step.delta.added) {
-            if let Some(pod) = self.pods.get_mut(&name) {
-                pod.id = Some(*id);
-            }
+            self.pods.insert(name, Some(*id));
         }
         step
     }
@@ -200,8 +192,7 @@ impl Model {
                 }
             }
             What::Absent => {
-                let long =
-                    listing.absent(at).is_some_and(|since| at.saturating_duration_since(since) >= ABSENT_FOR);
+                let long = at.saturating_duration_since(listing.absent(at)) >= ABSENT_FOR;
                 let names = self.names(kind);
                 if names.is_empty() || long {
                     if let Some(listing) = self.listings.get_mut(&kind) {
@@ -219,26 +210,23 @@ impl Model {
         if kind == Kind::Pod {
             return self.pods.keys().cloned().collect();
         }
-        self.known.keys().filter(|(k, _)| *k == kind).map(|(_, name)| name.clone()).collect()
+        self.known.iter().filter(|(k, _)| *k == kind).map(|(_, name)| name.clone()).collect()
     }
 
     /// A pod came, changed or went. Gives its name where it will get a number.
     fn pod(&mut self, name: Name, object: Option<Object>, changes: &mut Vec<Change>) -> Option<Name> {
         let Some(object) = object else {
             self.problems.remove(&(Kind::Pod, name.clone()));
-            let id = self.pods.remove(&name)?.id?;
+            let id = self.pods.remove(&name)??;
             changes.push(Change::RemovePod(id));
             return None;
         };
-        let uid = object.uid.clone();
-        let meaning = self.read(Kind::Pod, &name, &object);
-        let pod = match meaning {
+        let pod = match self.read(Kind::Pod, &name, &object) {
             Meaning::Pod(pod) => Some(*pod),
             _ => None,
         };
-        let known = self.pods.entry(name.clone()).or_insert_with(|| KnownPod { uid: uid.clone(), id: None });
-        known.uid = uid;
-        match (known.id, pod) {
+        let known = self.pods.entry(name.clone()).or_default();
+        match (*known, pod) {
             (Some(id), Some(pod)) => {
                 if self.engine.pod(id) != Some(&pod) {
                     changes.push(Change::SetPod(id, pod));
@@ -246,7 +234,7 @@ impl Model {
                 None
             }
             (Some(id), None) => {
-                known.id = None;
+                *known = None;
                 changes.push(Change::RemovePod(id));
                 None
             }
@@ -285,7 +273,7 @@ impl Model {
             step.ranges_changed |= self.ranges != ranges.0;
             self.ranges = ranges.0;
         }
-        let was_there = self.known.contains_key(&place);
+        let was_there = self.known.contains(&place);
         match meaning {
             Meaning::Namespace(namespace) => changes.push(Change::SetNamespace(namespace)),
             Meaning::Node(node) => changes.push(Change::SetNode(node)),
@@ -313,7 +301,7 @@ impl Model {
                 return;
             }
         }
-        self.known.insert(place, ());
+        self.known.insert(place);
     }
 
     /// What an object means; what could not be read of it becomes a problem.

@@ -8,7 +8,7 @@ use std::sync::Arc;
 
 use nix::ifaddrs::getifaddrs;
 use ringfence_cluster::watch::{self, Pace};
-use ringfence_cluster::{Access, connect};
+use ringfence_cluster::{Access, causes, connect};
 use ringfence_datapath::Found;
 use ringfence_datapath::conntrack::{self, Conntrack};
 use ringfence_datapath::{Enforcer, Kernel, NodeView, kernel, requirements};
@@ -19,7 +19,7 @@ use tokio::sync::mpsc;
 
 use crate::metrics::Metrics;
 use crate::server::{self, Desk};
-use crate::worker::{Host, Settings, Worker, causes};
+use crate::worker::{Host, Settings, Worker};
 
 /// How many pieces of news wait for the worker at most; then the API server waits.
 const INBOX: usize = 4096;
@@ -66,7 +66,8 @@ pub enum RunError {
 /// # Errors
 /// If it cannot begin: what is missing is said, and nothing is changed.
 pub fn run(options: Options) -> Result<(), RunError> {
-    let missing = requirements::missing();
+    let mut missing = requirements::missing();
+    missing.extend(requirements::missing_for_pins(&options.pins));
     if !missing.is_empty() {
         let lines: Vec<String> = missing.iter().map(|m| format!("- {m}")).collect();
         return Err(RunError::Requirements(lines.join("\n")));

@@ -12,6 +12,7 @@ use std::time::{Duration, Instant};
 
 use ipnet::IpNet;
 use jiff::Timestamp;
+use ringfence_cluster::causes;
 use ringfence_cluster::watch::News;
 use ringfence_datapath::{Enforcer, EnforcerError, NodeView};
 use ringfence_policy::PolicyKey;
@@ -359,15 +360,4 @@ impl<H: Host> Worker<H> {
 
 fn scene<'a>(model: &'a Model, enforcer: &'a Enforcer, own: &'a [IpAddr]) -> Scene<'a> {
     Scene { engine: model.engine(), view: enforcer.view(), own }
-}
-
-/// An error with all that is behind it, in one line.
-pub(crate) fn causes(error: &dyn std::error::Error) -> String {
-    let mut text = error.to_string();
-    let mut source = error.source();
-    while let Some(cause) = source {
-        text = format!("{text}: {cause}");
-        source = cause.source();
-    }
-    text
 }

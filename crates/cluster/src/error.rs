@@ -71,3 +71,17 @@ pub enum Error {
     #[error("no thread could be started for the connection")]
     Runtime(#[from] std::io::Error),
 }
+
+/// An error with all that is behind it, in one line. Many repeat in their own text what caused them; that is said once.
+pub fn causes(error: &dyn std::error::Error) -> String {
+    let mut text = error.to_string();
+    let mut source = error.source();
+    while let Some(cause) = source {
+        let cause_text = cause.to_string();
+        if !text.contains(&cause_text) {
+            text = format!("{text}: {cause_text}");
+        }
+        source = cause.source();
+    }
+    text
+}

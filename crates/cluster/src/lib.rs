@@ -14,6 +14,6 @@ mod tree;
 pub mod watch;
 
 pub use asker::{Access, connect};
-pub use error::Error;
+pub use error::{Error, causes};
 pub use snapshot::{Snapshot, read};
 pub use watch::watch;

@@ -22,6 +22,7 @@ use tokio::sync::mpsc::Sender;
 pub use kinds::Kind;
 pub use object::{Name, Object, pod_ranges};
 
+use crate::error::causes;
 use kinds::Shape;
 use object::Watched;
 use prune::{Nodes, Plain, Pods, Specs};
@@ -122,18 +123,4 @@ fn trouble(error: &watcher::Error) -> What {
         kube::Error::Api(status) => What::Failed(status.message.clone()),
         other => What::Failed(causes(other)),
     }
-}
-
-/// An error with all that is behind it, in one line.
-fn causes(error: &dyn std::error::Error) -> String {
-    let mut text = error.to_string();
-    let mut source = error.source();
-    while let Some(cause) = source {
-        let cause_text = cause.to_string();
-        if !text.contains(&cause_text) {
-            text = format!("{text}: {cause_text}");
-        }
-        source = cause.source();
-    }
-    text
 }

@@ -8,8 +8,8 @@ mod status;
 use std::process::ExitCode;
 
 use ringfence_agent::{Options, RunError, worker::Settings};
-use ringfence_cluster::Access;
 use ringfence_cluster::watch::Pace;
+use ringfence_cluster::{Access, causes};
 use ringfence_datapath::conntrack::Conntrack;
 use ringfence_datapath::pins;
 
@@ -72,19 +72,4 @@ fn complaint(error: RunError) -> anyhow::Error {
         _ => complaint,
     }
     .into()
-}
-
-/// An error with all that is behind it, in one line.
-fn causes(error: &dyn std::error::Error) -> String {
-    let mut text = error.to_string();
-    let mut source = error.source();
-    while let Some(cause) = source {
-        // Many repeat in their own text what caused them.
-        let cause_text = cause.to_string();
-        if !text.contains(&cause_text) {
-            text.push_str(&format!(": {cause_text}"));
-        }
-        source = cause.source();
-    }
-    text
 }

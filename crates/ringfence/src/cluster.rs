@@ -1,6 +1,6 @@
 //! The cluster of the kubeconfig as input, where no manifests are named.
 
-use ringfence_cluster::{Access, Error};
+use ringfence_cluster::{Access, Error, causes};
 use ringfence_k8s::Node;
 
 use crate::cli::InputArgs;
@@ -45,15 +45,5 @@ fn complaint(error: Error) -> anyhow::Error {
         }
         Error::Refused { .. } | Error::Malformed { .. } | Error::Runtime(_) => Vec::new(),
     };
-    let mut text = error.to_string();
-    let mut source = std::error::Error::source(&error);
-    while let Some(cause) = source {
-        // Many repeat in their own text what caused them.
-        let cause_text = cause.to_string();
-        if !text.contains(&cause_text) {
-            text.push_str(&format!(": {cause_text}"));
-        }
-        source = cause.source();
-    }
-    help.into_iter().fold(Complaint::new(text), |complaint, help| complaint.help(help)).into()
+    help.into_iter().fold(Complaint::new(causes(&error)), |complaint, help| complaint.help(help)).into()
 }

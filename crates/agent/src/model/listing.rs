@@ -62,10 +62,10 @@ impl Listing {
     }
 
     /// Since when the kind is said not to be there.
-    pub(crate) fn absent(&mut self, at: Instant) -> Option<Instant> {
+    pub(crate) fn absent(&mut self, at: Instant) -> Instant {
         self.under_way = None;
         self.failing = None;
-        Some(*self.absent.get_or_insert(at))
+        *self.absent.get_or_insert(at)
     }
 
     /// It is believed.

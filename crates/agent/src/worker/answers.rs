@@ -4,11 +4,12 @@ use std::collections::{BTreeMap, BTreeSet};
 use std::time::Instant;
 
 use jiff::Timestamp;
+use ringfence_cluster::causes;
 use ringfence_cluster::watch::Kind;
 use ringfence_datapath::{Image, attest};
 use ringfence_policy::{Direction, PolicyId, PolicyKey, Tier};
 
-use super::{COUNT, Host, Phase, Question, Worker, causes};
+use super::{COUNT, Host, Phase, Question, Worker};
 use crate::model::Source;
 use crate::report::{
     Attestation, Compared, Enforcement, PolicyReport, Problem, Report, SourceReport, SourceState,
