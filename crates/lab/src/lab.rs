@@ -5,10 +5,10 @@ use std::net::IpAddr;
 use std::thread;
 use std::time::Duration;
 
+use ringfence_datapath::conntrack::{Connections, ConnectionsError};
 use ringfence_k8s::Inventory;
 
 use crate::build::{self, BuildError, Stage};
-use crate::conntrack;
 use crate::netns::{Netns, NetnsError};
 use crate::plan::{NodeId, Options, Plan, PlanError, PodId};
 use crate::probe::{Outcome, Patience, Probe};
@@ -41,7 +41,7 @@ pub enum LabError {
     Probe(#[source] io::Error),
     /// Tracked connections could not be forgotten.
     #[error("cannot flush the tracked connections of the lab's {0}")]
-    Flush(String, #[source] io::Error),
+    Flush(String, #[source] ConnectionsError),
     /// A command could not be started.
     #[error("cannot start a command in the lab")]
     Command(#[source] io::Error),
@@ -189,12 +189,14 @@ impl Lab {
     }
 
     /// Forgets every tracked connection on the nodes and outside: for between two rounds of probes, when what
-    /// enforces policies has changed and passes what is established.
+    /// enforces policies has changed and passes what is established. Probes use a new source port each time, but ports are
+    /// finite, and a UDP flow is remembered for half a minute.
     pub fn flush_connections(&self) -> Result<(), LabError> {
         for space in self.wiring.tracking() {
             let Some(netns) = self.spaces.get(space.0) else { continue };
             let name = || self.wiring.spaces.get(space.0).map_or_else(String::new, |s| s.name.clone());
-            netns.run(conntrack::flush)?.map_err(|e| LabError::Flush(name(), e))?;
+            let flushed = netns.run(|| Connections::open()?.delete_all())?;
+            flushed.map_err(|e| LabError::Flush(name(), e))?;
         }
         Ok(())
     }

@@ -16,7 +16,6 @@ compile_error!("the lab is made of Linux network namespaces");
 mod build;
 pub mod child;
 mod command;
-mod conntrack;
 pub mod enforce;
 mod hosts;
 mod lab;

@@ -81,6 +81,24 @@ impl Connections {
     /// it; what is permitted of that goes on.
     pub fn delete(&mut self, entry: &Entry) -> Result<bool, ConnectionsError> {
         let sequence = self.send(entry.deletion(), NLM_F_ACK)?;
+        match self.acknowledged(sequence)? {
+            Err(error) if error.kind() == io::ErrorKind::NotFound => Ok(false),
+            Err(source) => Err(ConnectionsError::Refused { what: "delete a connection", source }),
+            Ok(()) => Ok(true),
+        }
+    }
+
+    /// Deletes all connections of both families. What goes on is a new connection each.
+    pub fn delete_all(&mut self) -> Result<(), ConnectionsError> {
+        let header = NetfilterHeader::new(NetfilterProtoFamily::Unspec, 0, 0);
+        let request = NetfilterMessage::new(header, ConntrackMessage::Delete(Vec::new()));
+        let sequence = self.send(request, NLM_F_ACK)?;
+        let refused = |source| ConnectionsError::Refused { what: "delete the connections", source };
+        self.acknowledged(sequence)?.map_err(refused)
+    }
+
+    /// What the kernel says to a request that it acknowledges.
+    fn acknowledged(&mut self, sequence: u32) -> Result<io::Result<()>, ConnectionsError> {
         loop {
             for message in self.receive().map_err(exchange)? {
                 let message = message?;
@@ -88,14 +106,7 @@ impl Connections {
                     continue;
                 }
                 if let NetlinkPayload::Error(error) = message.payload {
-                    let source = match error.code {
-                        None => return Ok(true),
-                        Some(_) => error.to_io(),
-                    };
-                    return match source.kind() {
-                        io::ErrorKind::NotFound => Ok(false),
-                        _ => Err(ConnectionsError::Refused { what: "delete a connection", source }),
-                    };
+                    return Ok(if error.code.is_none() { Ok(()) } else { Err(error.to_io()) });
                 }
             }
         }
