@@ -92,10 +92,9 @@ impl Scene<'_> {
         if concern.left.contains(&from) || concern.left.contains(&to) {
             return false;
         }
-        let is_own = |address: &IpAddr| self.own.contains(address);
-        // Whom the node itself reaches is no pod's egress, and its own pods it always reaches.
-        if is_own(&from) {
-            return !self.is_unknown(to) || is_own(&to);
+        // What the node itself begins is no pod's egress, and is not asked who has the address that it goes to.
+        if self.own.contains(&from) {
+            return true;
         }
         if self.is_unknown(from) || self.is_unknown(to) {
             return false;

@@ -3,7 +3,7 @@
 //! Names follow <https://prometheus.io/docs/practices/naming/>: base units, `_total` for what only grows. Labels are
 //! bounded by what they are: reasons, tables, kinds. What is counted by policy is bounded by number.
 
-use std::sync::atomic::{AtomicBool, Ordering};
+use std::sync::atomic::Ordering;
 use std::time::Duration;
 
 use prometheus_client::encoding::text::encode;
@@ -54,7 +54,6 @@ struct ByKind {
 #[derive(Debug)]
 pub struct Metrics {
     registry: Registry,
-    is_ready: AtomicBool,
     programming: Family<Of, Histogram, fn() -> Histogram>,
     work: Histogram,
     failures: Counter,
@@ -80,7 +79,6 @@ impl Default for Metrics {
     fn default() -> Metrics {
         let mut metrics = Metrics {
             registry: Registry::with_prefix("ringfence"),
-            is_ready: AtomicBool::new(false),
             programming: Family::new_with_constructor(latency),
             work: latency(),
             failures: Counter::default(),
@@ -168,11 +166,10 @@ impl Metrics {
 
     /// Whether the kernel holds what the policies say.
     pub fn is_ready(&self) -> bool {
-        self.is_ready.load(Ordering::Acquire)
+        self.ready.get() != 0
     }
 
     pub(crate) fn ready(&self, ready: bool) {
-        self.is_ready.store(ready, Ordering::Release);
         self.ready.set(ready.into());
     }
 

@@ -100,10 +100,10 @@ impl Model {
         self.unlisted().next().is_none()
     }
 
-    /// The kinds that decide, were never listed, and are not known not to be there.
+    /// The kinds that were never listed, and are not known not to be there.
     pub fn unlisted(&self) -> impl Iterator<Item = Kind> {
         let listed = |kind: &Kind| self.listings.get(kind).is_some_and(Listing::is_complete);
-        Kind::ALL.into_iter().filter(move |kind| kind.decides() && !listed(kind))
+        Kind::ALL.into_iter().filter(move |kind| !listed(kind))
     }
 
     /// How it stands with a kind at a time.
@@ -151,7 +151,6 @@ impl Model {
                     let comes = self.pod(name, object, &mut changes);
                     added.extend(comes);
                 }
-                Kind::Service => {}
                 _ => self.other(kind, name, object, &mut changes, &mut step),
             }
             if changes.len() > before {

@@ -39,6 +39,9 @@ pub enum Enforcement {
         for_kinds: Vec<String>,
         /// Whether the kernel enforces what was left there.
         left: bool,
+        /// Why nothing could be brought into force, where nothing is waited for any more.
+        #[serde(skip_serializing_if = "Option::is_none", default)]
+        why: Option<String>,
     },
     /// The kernel holds what the policies say.
     InForce {

@@ -202,8 +202,4 @@ impl Host for ThisNode {
     fn attach(&mut self, enforcer: &mut Enforcer) -> Result<(), String> {
         enforcer.attach_pinned().map(drop).map_err(|error| causes(&error))
     }
-
-    fn weaknesses(&self) -> Vec<String> {
-        Vec::new()
-    }
 }

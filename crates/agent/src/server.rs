@@ -19,6 +19,9 @@ use crate::worker::Question;
 /// How long the worker may take for an answer. It answers between two batches of news.
 const PATIENCE: Duration = Duration::from_secs(10);
 
+/// To read every entry of large tables back is a matter of seconds.
+const LONG_PATIENCE: Duration = Duration::from_secs(60);
+
 /// The way to the worker.
 #[derive(Debug, Clone)]
 pub struct Desk {
@@ -77,7 +80,7 @@ async fn status(State(desk): State<Desk>) -> Response {
 }
 
 async fn attest(State(desk): State<Desk>) -> Response {
-    match desk.ask(Question::Attest).await {
+    match desk.ask_for(LONG_PATIENCE, Question::Attest).await {
         Some(Err(why)) => (StatusCode::SERVICE_UNAVAILABLE, why).into_response(),
         Some(Ok(attestation)) => answer(Some(attestation)),
         None => answer(None::<()>),
@@ -94,11 +97,19 @@ fn answer<T: serde::Serialize>(value: Option<T>) -> Response {
 impl Desk {
     /// What the worker says; `None` where it does not, or not in time.
     async fn ask<T>(&self, question: impl FnOnce(oneshot::Sender<T>) -> Question) -> Option<T> {
+        self.ask_for(PATIENCE, question).await
+    }
+
+    async fn ask_for<T>(
+        &self,
+        patience: Duration,
+        question: impl FnOnce(oneshot::Sender<T>) -> Question,
+    ) -> Option<T> {
         let (reply, answer) = oneshot::channel();
         let asked = async {
             self.questions.send(question(reply)).await.ok()?;
             answer.await.ok()
         };
-        timeout(PATIENCE, asked).await.ok().flatten()
+        timeout(patience, asked).await.ok().flatten()
     }
 }

@@ -55,9 +55,6 @@ pub trait Host: Send {
     /// # Errors
     /// If the program could not be attached.
     fn attach(&mut self, enforcer: &mut Enforcer) -> Result<(), String>;
-
-    /// Where less is promised than could be, and what to do.
-    fn weaknesses(&self) -> Vec<String>;
 }
 
 /// How this node is looked at.
@@ -99,6 +96,8 @@ pub struct Worker<H> {
     /// The addresses of the node's own interfaces.
     own: Vec<IpAddr>,
     phase: Phase,
+    /// Why nothing could be brought into force, although everything was listed.
+    refused: Option<String>,
     /// Whether the kernel enforces what an agent before this one has left.
     left: bool,
     /// Since when the kernel holds what a policy says.
@@ -146,6 +145,7 @@ impl<H: Host> Worker<H> {
             local: HashSet::new(),
             own: Vec::new(),
             phase: Phase::Listing,
+            refused: None,
             left,
             enforced: BTreeMap::new(),
             pending: BTreeMap::new(),
@@ -195,15 +195,21 @@ impl<H: Host> Worker<H> {
         if matches!(self.phase, Phase::Listing) && !self.model.is_complete() {
             return;
         }
+        // What was refused is refused again, and costs the whole each time.
+        if self.is_failing() && self.written.elapsed() < RETRY {
+            return;
+        }
         let first = matches!(self.phase, Phase::Listing);
         let looks_else = (first || self.looked.elapsed() >= LOOK) && self.look();
         let written = match (&self.phase, first || step.ranges_changed || looks_else) {
-            (_, true) => self.switch_to_new_view(),
-            (Phase::Behind { .. }, false) => self.enforcer.switch(self.model.engine()).map(drop),
-            _ if step.delta.is_empty() => Ok(()),
-            _ => self.enforcer.follow(self.model.engine(), &step.delta).map(drop),
+            (_, true) | (Phase::Behind { .. }, _) => Some(self.switch_to_new_view()),
+            _ if step.delta.is_empty() => None,
+            _ => Some(self.enforcer.follow(self.model.engine(), &step.delta).map(drop)),
         };
-        self.settle(written);
+        match written {
+            Some(written) => self.settle(written),
+            None => self.hold(),
+        }
         if matches!(self.phase, Phase::InForce { .. }) {
             self.tell_latency(&step);
             self.cut();
@@ -213,6 +219,9 @@ impl<H: Host> Worker<H> {
 
     /// How long to wait for news.
     fn patience(&self) -> Duration {
+        if self.is_failing() {
+            return RETRY.saturating_sub(self.written.elapsed());
+        }
         let wait = if self.is_swept { RETRY } else { IDLE };
         match self.concern.is_empty() {
             true => wait,
@@ -228,24 +237,22 @@ impl<H: Host> Worker<H> {
         if !self.is_swept && self.written.elapsed() >= IDLE {
             self.is_swept = true;
             if let Err(error) = self.enforcer.sweep() {
-                self.metrics.failed();
-                eprintln!("ringfence agent: {}", causes(&error));
+                self.fail(&causes(&error));
             }
         }
         if self.looked.elapsed() >= LOOK && self.look() && !matches!(self.phase, Phase::Listing) {
             let written = self.switch_to_new_view();
             self.settle(written);
         }
-        let is_late = self.written.elapsed() >= RETRY;
-        if is_late && (matches!(self.phase, Phase::Behind { .. }) || self.is_unattached()) {
+        if self.is_failing() && self.written.elapsed() >= RETRY {
             let written = self.switch_to_new_view();
             self.settle(written);
         }
     }
 
-    /// Whether everything was listed, and still nothing could be brought into force.
-    fn is_unattached(&self) -> bool {
-        matches!(self.phase, Phase::Listing) && self.model.is_complete()
+    /// Whether the kernel has refused what it was last asked for.
+    fn is_failing(&self) -> bool {
+        self.refused.is_some() || matches!(self.phase, Phase::Behind { .. })
     }
 
     /// What became of an attempt to write.
@@ -268,13 +275,12 @@ impl<H: Host> Worker<H> {
             (None, _) => Phase::InForce { since: now },
             // What was never attached is not behind, it is not there.
             (Some(why), Phase::Listing) => {
-                eprintln!("ringfence agent: {why}");
-                self.metrics.failed();
+                self.fail(&why);
+                self.refused = Some(why);
                 Phase::Listing
             }
             (Some(why), earlier) => {
-                eprintln!("ringfence agent: {why}");
-                self.metrics.failed();
+                self.fail(&why);
                 let since = match earlier {
                     Phase::Behind { since, .. } => *since,
                     _ => now,
@@ -287,10 +293,23 @@ impl<H: Host> Worker<H> {
                 // What is open since before policies were in force here was never judged by them.
                 self.concern.merge(Concern::all());
             }
-            self.left = false;
+            (self.left, self.refused) = (false, None);
+        }
+        self.hold();
+        self.metrics.ready(matches!(self.phase, Phase::InForce { .. }));
+    }
+
+    /// The kernel holds what was told of every policy, if it is where the engine is.
+    fn hold(&mut self) {
+        if matches!(self.phase, Phase::InForce { .. }) {
+            let now = Timestamp::now();
             self.enforced.extend(std::mem::take(&mut self.pending).into_keys().map(|key| (key, now)));
         }
-        self.metrics.ready(matches!(self.phase, Phase::InForce { .. }));
+    }
+
+    fn fail(&self, why: &str) {
+        self.metrics.failed();
+        eprintln!("ringfence agent: {why}");
     }
 
     fn tell_latency(&self, step: &Step) {
@@ -312,8 +331,7 @@ impl<H: Host> Worker<H> {
         match self.cutter.cut(scene, &concern, self.enforcer.kernel()) {
             Ok(cut) => self.metrics.cut(cut),
             Err(error) => {
-                self.metrics.failed();
-                eprintln!("ringfence agent: open connections could not be cut: {}", causes(&error));
+                self.fail(&format!("open connections could not be cut: {}", causes(&error)));
                 self.concern.merge(concern);
                 self.next_cut = Instant::now() + RETRY;
                 return;

@@ -24,6 +24,7 @@ pub struct Access {
 }
 
 /// Asks one API server.
+#[derive(Clone)]
 pub(crate) struct Asker {
     client: Client,
     server: String,
@@ -83,6 +84,11 @@ async fn config(access: &Access) -> Result<Config, Error> {
 }
 
 impl Asker {
+    /// Over a connection that there is.
+    pub(crate) fn of(client: Client) -> Asker {
+        Asker { client, server: "the API server".to_owned() }
+    }
+
     pub(crate) async fn new(access: &Access) -> Result<Asker, Error> {
         let config = config(access).await?;
         let server = config.cluster_url.to_string().trim_end_matches('/').to_owned();

@@ -6,22 +6,25 @@
 //!
 //! Nothing is lowered here, and nothing is forgotten: that an API server does not answer changes nothing of what is known.
 
+mod absent;
 mod backoff;
 mod kinds;
 mod object;
 mod prune;
 
-use std::time::Instant;
+use std::time::{Duration, Instant};
 
 use futures::{Stream, StreamExt, stream};
 use kube::runtime::WatchStreamExt;
 use kube::runtime::watcher::{self, Config, Event};
 use kube::{Api, Client};
 use tokio::sync::mpsc::Sender;
+use tokio::time::sleep;
 
 pub use kinds::Kind;
 pub use object::{Name, Object, pod_ranges};
 
+use crate::asker::Asker;
 use crate::error::causes;
 use kinds::Shape;
 use object::Watched;
@@ -95,18 +98,46 @@ fn follow(client: &Client, config: &Config, kind: Kind) -> NewsStream {
 
 fn told<M: prune::Mask>(client: &Client, config: &Config, kind: Kind) -> impl Stream<Item = News> + use<M> {
     let api: Api<Watched<M>> = Api::all_with(client.clone(), &kind);
-    watcher::watcher(api, config.clone()).backoff(backoff::waits()).map(move |event| {
-        let what = match event {
-            Ok(Event::Init) => What::Begin,
-            Ok(Event::InitApply(object) | Event::Apply(object)) => {
-                What::Is(Box::new(object.into_object(kind)))
-            }
-            Ok(Event::Delete(object)) => What::Gone(object.name()),
-            Ok(Event::InitDone) => What::End,
-            Err(error) => trouble(&error),
-        };
-        News { kind, what, at: Instant::now() }
+    let events = watcher::watcher(api, config.clone()).backoff(backoff::waits());
+    let asker = Asker::of(client.clone());
+    let events = events.scan(false, |was_absent, event| {
+        let told_before = std::mem::replace(was_absent, event.as_ref().is_err_and(is_absent));
+        std::future::ready(Some((event, told_before)))
+    });
+    events.then(move |(event, told_before)| {
+        let asker = asker.clone();
+        async move {
+            let what = match event {
+                Ok(Event::Init) => What::Begin,
+                Ok(Event::InitApply(object) | Event::Apply(object)) => {
+                    What::Is(Box::new(object.into_object(kind)))
+                }
+                Ok(Event::Delete(object)) => What::Gone(object.name()),
+                Ok(Event::InitDone) => What::End,
+                Err(error) if is_absent(&error) => {
+                    if told_before {
+                        sleep(ABSENT_WAIT).await;
+                    }
+                    absent::really(&asker, kind).await
+                }
+                Err(error) => trouble(&error),
+            };
+            News { kind, what, at: Instant::now() }
+        }
     })
+}
+
+/// How long a kind that is not there is let alone, besides the wait between attempts: most clusters have none of them.
+const ABSENT_WAIT: Duration = Duration::from_secs(25);
+
+/// Whether an API server says that there is no such kind, in this version.
+fn is_absent(error: &watcher::Error) -> bool {
+    match error {
+        watcher::Error::InitialListFailed(kube::Error::Api(status))
+        | watcher::Error::WatchStartFailed(kube::Error::Api(status))
+        | watcher::Error::WatchFailed(kube::Error::Api(status)) => status.code == 404,
+        _ => false,
+    }
 }
 
 fn trouble(error: &watcher::Error) -> What {
@@ -119,7 +150,6 @@ fn trouble(error: &watcher::Error) -> What {
         watcher::Error::NoResourceVersion => return What::Failed(error.to_string()),
     };
     match told {
-        kube::Error::Api(status) if status.code == 404 => What::Absent,
         kube::Error::Api(status) => What::Failed(status.message.clone()),
         other => What::Failed(causes(other)),
     }

@@ -34,7 +34,6 @@ pub(crate) fn of(kind: Kind, object: &Object) -> (Meaning, Option<String>) {
             inventory.namespaces.into_iter().find(|n| n.name == object.name.name).map(Meaning::Namespace)
         }
         Kind::Node => inventory.nodes.into_iter().next().map(Meaning::Node),
-        Kind::Service => None,
         _ => policy(inventory).or_else(|| Some(denying(kind, object))).map(|p| Meaning::Policy(Box::new(p))),
     };
     match (fault, kind.is_policy()) {

@@ -36,7 +36,11 @@ impl<H: Host> Worker<H> {
 
     fn report(&self) -> Report {
         let enforcement = match &self.phase {
-            Phase::Listing => Enforcement::Waiting { for_kinds: self.unlisted(), left: self.left },
+            Phase::Listing => Enforcement::Waiting {
+                for_kinds: self.unlisted(),
+                left: self.left,
+                why: self.refused.clone(),
+            },
             Phase::InForce { since } => Enforcement::InForce { since: since.to_string() },
             Phase::Behind { since, why } => {
                 Enforcement::Behind { since: since.to_string(), why: why.clone() }
@@ -48,7 +52,7 @@ impl<H: Host> Worker<H> {
             agent: env!("CARGO_PKG_VERSION").to_owned(),
             enforcement,
             sources: Kind::ALL.map(|kind| self.source(kind)).into(),
-            endpoints: self.endpoints(),
+            endpoints: self.local.len(),
             pod_ranges: self.view().pod_ranges.iter().map(ToString::to_string).collect(),
             policies: self.policies(),
             problems: self.problems(),
@@ -74,12 +78,6 @@ impl<H: Host> Worker<H> {
         SourceReport { kind: kind_name, objects: self.model.count(kind), state, stale_seconds, why }
     }
 
-    /// The addresses of this node's pods that policies can hold.
-    fn endpoints(&self) -> usize {
-        let local = self.model.engine().pods().filter(|(_, pod)| self.is_local(pod.node.as_deref()));
-        local.filter(|(_, pod)| !pod.host_network).map(|(_, pod)| pod.addresses.len()).sum()
-    }
-
     fn is_local(&self, node: Option<&str>) -> bool {
         node == Some(self.settings.node.as_str())
     }
@@ -88,7 +86,9 @@ impl<H: Host> Worker<H> {
         let held = self.held_by_policy();
         let problems: BTreeMap<_, _> = self.model.problems().map(|(k, n, p)| ((k, n.clone()), p)).collect();
         let waiting = match &self.phase {
-            Phase::Listing => Some("not everything that decides was read yet".to_owned()),
+            Phase::Listing => Some(
+                self.refused.clone().unwrap_or_else(|| "not everything that decides was read yet".to_owned()),
+            ),
             Phase::Behind { why, .. } => Some(why.clone()),
             Phase::InForce { .. } => None,
         };
@@ -139,7 +139,7 @@ impl<H: Host> Worker<H> {
     }
 
     fn weaknesses(&self) -> Vec<String> {
-        let mut weaknesses = self.host.weaknesses();
+        let mut weaknesses = Vec::new();
         if self.settings.allow_unknown {
             weaknesses
                 .push("addresses that no pod has are let through: --unknown-endpoints=allow".to_owned());
@@ -184,11 +184,10 @@ impl<H: Host> Worker<H> {
             Ok(())
         };
         if let Err(error) = read() {
-            self.metrics.failed();
-            eprintln!("ringfence agent: {}", causes(&error));
+            self.fail(&causes(&error));
         }
         let policies = self.model.policies().count();
-        self.metrics.held(self.endpoints(), policies, self.pending.len(), self.model.problems().count());
+        self.metrics.held(self.local.len(), policies, self.pending.len(), self.model.problems().count());
         for kind in Kind::ALL {
             let followed =
                 matches!(self.model.source(kind, Instant::now()), Source::Followed | Source::Absent);

@@ -47,6 +47,8 @@ struct State {
     objects: BTreeMap<&'static str, BTreeMap<Key, Value>>,
     history: Vec<(u64, &'static str, &'static str, Value)>,
     absent: BTreeSet<&'static str>,
+    /// A kind and the version in which alone it is served.
+    elsewhere: Option<(String, String)>,
     is_down: bool,
     connections: Vec<TcpStream>,
     asked: Vec<String>,
@@ -145,6 +147,26 @@ impl Double {
         self.disconnect();
     }
 
+    /// A kind of the cluster's policies is served in another version only.
+    pub(crate) fn elsewhere(&self, kind: &str, version: &str) {
+        self.absent(kind, true);
+        self.lock().elsewhere = Some((kind.to_owned(), version.to_owned()));
+    }
+
+    /// What is told of the groups and their kinds.
+    fn discovery(&self, path: &str) -> Option<Value> {
+        let (kind, version) = self.lock().elsewhere.clone()?;
+        let group_version = format!("policy.networking.k8s.io/{version}");
+        if path == "/apis/policy.networking.k8s.io" {
+            return Some(json!({"kind": "APIGroup", "name": "policy.networking.k8s.io",
+                               "versions": [{"groupVersion": group_version, "version": version}]}));
+        }
+        (path == format!("/apis/{group_version}")).then(|| {
+            let resource = json!({"name": kind.to_lowercase(), "kind": kind, "namespaced": false, "verbs": ["list", "watch"]});
+            json!({"kind": "APIResourceList", "groupVersion": group_version, "resources": [resource]})
+        })
+    }
+
     /// All connections break.
     pub(crate) fn disconnect(&self) {
         for stream in self.lock().connections.drain(..) {
@@ -214,6 +236,10 @@ impl Double {
             self.lock().asked.push(target.clone());
             let (path, query) = target.split_once('?').unwrap_or((&target, ""));
             let query: BTreeMap<&str, &str> = query.split('&').filter_map(|p| p.split_once('=')).collect();
+            if let Some(answer) = self.discovery(path) {
+                let _ = respond(reader.get_mut(), 200, &answer);
+                continue;
+            }
             let Some((path, version, kind)) = KINDS.iter().find(|(p, ..)| *p == path) else {
                 let _ = respond(reader.get_mut(), 404, &status(404, "NotFound"));
                 continue;

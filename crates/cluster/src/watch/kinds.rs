@@ -2,7 +2,9 @@
 
 use std::fmt;
 
-/// A kind of object that decides who may talk to whom, or tells what an address is called.
+use ringfence_k8s::kinds::{self, KINDS};
+
+/// A kind of object that decides who may talk to whom.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash)]
 pub enum Kind {
     /// Namespaces.
@@ -19,8 +21,6 @@ pub enum Kind {
     AdminNetworkPolicy,
     /// BaselineAdminNetworkPolicies.
     BaselineAdminNetworkPolicy,
-    /// Services.
-    Service,
 }
 
 /// Which parts of a kind's objects matter.
@@ -36,7 +36,7 @@ pub(crate) enum Shape {
 
 impl Kind {
     /// All of them.
-    pub const ALL: [Kind; 8] = [
+    pub const ALL: [Kind; 7] = [
         Kind::Namespace,
         Kind::Node,
         Kind::Pod,
@@ -44,7 +44,6 @@ impl Kind {
         Kind::ClusterNetworkPolicy,
         Kind::AdminNetworkPolicy,
         Kind::BaselineAdminNetworkPolicy,
-        Kind::Service,
     ];
 
     /// As the API spells it.
@@ -57,7 +56,6 @@ impl Kind {
             Kind::ClusterNetworkPolicy => "ClusterNetworkPolicy",
             Kind::AdminNetworkPolicy => "AdminNetworkPolicy",
             Kind::BaselineAdminNetworkPolicy => "BaselineAdminNetworkPolicy",
-            Kind::Service => "Service",
         }
     }
 
@@ -71,41 +69,33 @@ impl Kind {
             Kind::ClusterNetworkPolicy => "clusternetworkpolicies",
             Kind::AdminNetworkPolicy => "adminnetworkpolicies",
             Kind::BaselineAdminNetworkPolicy => "baselineadminnetworkpolicies",
-            Kind::Service => "services",
         }
+    }
+
+    /// Group and version in one, as in manifests: what the reader of manifests wants first.
+    pub(crate) fn api_version(self) -> &'static str {
+        let kind = KINDS.iter().find(|kind| kind.name == self.as_str());
+        kind.and_then(|kind| kind.versions.first()).copied().unwrap_or("v1")
     }
 
     /// The API group; empty for the core's.
     pub fn group(self) -> &'static str {
-        match self {
-            Kind::Namespace | Kind::Node | Kind::Pod | Kind::Service => "",
-            Kind::NetworkPolicy => "networking.k8s.io",
-            _ => "policy.networking.k8s.io",
-        }
+        kinds::group(self.api_version())
     }
 
     /// The version of the API group.
-    pub fn version(self) -> &'static str {
-        match self {
-            Kind::Namespace | Kind::Node | Kind::Pod | Kind::Service | Kind::NetworkPolicy => "v1",
-            Kind::ClusterNetworkPolicy => "v1alpha2",
-            Kind::AdminNetworkPolicy | Kind::BaselineAdminNetworkPolicy => "v1alpha1",
-        }
+    pub(crate) fn version(self) -> &'static str {
+        self.api_version().rsplit('/').next().unwrap_or_default()
     }
 
     /// Whether it is a policy of any kind.
     pub fn is_policy(self) -> bool {
-        self == Kind::NetworkPolicy || self.may_be_absent()
+        kinds::is_policy(self.as_str())
     }
 
     /// Whether there are clusters without it: it is installed, not built in.
     pub fn may_be_absent(self) -> bool {
-        self.group() == "policy.networking.k8s.io"
-    }
-
-    /// Whether verdicts depend on it. What does not only gives names.
-    pub fn decides(self) -> bool {
-        self != Kind::Service
+        self.is_policy() && self != Kind::NetworkPolicy
     }
 
     pub(crate) fn shape(self) -> Shape {
@@ -114,14 +104,6 @@ impl Kind {
             Kind::Pod => Shape::Pod,
             Kind::Node => Shape::Node,
             _ => Shape::Spec,
-        }
-    }
-
-    /// Group and version in one, as in manifests.
-    pub(crate) fn api_version(self) -> String {
-        match self.group() {
-            "" => self.version().to_owned(),
-            group => format!("{group}/{}", self.version()),
         }
     }
 }

@@ -105,7 +105,9 @@ impl<M: Mask> Watched<M> {
         let mut node = self.node;
         if let Value::Mapping(entries) = &mut node.value {
             entries.retain(|entry| entry.key != "apiVersion" && entry.key != "kind");
-            for (key, value) in [("kind", kind.as_str().to_owned()), ("apiVersion", kind.api_version())] {
+            for (key, value) in
+                [("kind", kind.as_str().to_owned()), ("apiVersion", kind.api_version().to_owned())]
+            {
                 let value = Node::new(Value::String(value));
                 entries.insert(0, Entry { key: key.to_owned(), key_span: None, value });
             }

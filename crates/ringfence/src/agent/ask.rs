@@ -10,7 +10,7 @@ use serde::de::DeserializeOwned;
 use crate::complaint::Complaint;
 
 /// How long an answer may take: reading all tables back is a matter of seconds where they are large.
-const PATIENCE: Duration = Duration::from_secs(30);
+const PATIENCE: Duration = Duration::from_secs(70);
 
 /// What the agent answers to a question, as it answers it.
 ///

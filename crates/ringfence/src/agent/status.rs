@@ -69,10 +69,11 @@ fn headline(report: &Report, palette: Palette) -> String {
             let what = palette.denied("what was told since is not in force");
             format!("{what} on node {node} since {}: {why}", second(since))
         }
-        Enforcement::Waiting { for_kinds, left } => {
+        Enforcement::Waiting { for_kinds, left, why } => {
             let before = if *left { "what an agent before this one left is" } else { "nothing is" };
             let kinds = for_kinds.join(", ");
-            format!("{} on node {node}: {before} in force, waiting for {kinds}", palette.denied("not ready"))
+            let reason = why.clone().unwrap_or_else(|| format!("waiting for {kinds}"));
+            format!("{} on node {node}: {before} in force, {reason}", palette.denied("not ready"))
         }
     }
 }

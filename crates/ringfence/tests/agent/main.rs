@@ -154,6 +154,19 @@ fn kinds_that_are_installed_later_are_found() {
 }
 
 #[test]
+fn policies_in_a_version_that_is_not_read_are_not_taken_for_none() {
+    let Some(mut node) = Node::new() else { return };
+    node.double.elsewhere("ClusterNetworkPolicy", "v1beta7");
+    node.start();
+    eventually("it says why it is not ready", || {
+        let (status, text) = node.ask("status", "");
+        status == 1
+            && text.contains("ClusterNetworkPolicy is served in policy.networking.k8s.io/v1beta7 only")
+    });
+    assert!(node.get("/readyz").contains("503"));
+}
+
+#[test]
 fn a_second_agent_refuses() {
     let Some(node) = started() else { return };
     let (status, text) = node.second();
