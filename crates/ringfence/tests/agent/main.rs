@@ -127,6 +127,48 @@ fn open_connections_are_cut_when_they_are_no_longer_permitted() {
 }
 
 #[test]
+fn what_the_node_itself_has_begun_goes_on() {
+    let Some(mut node) = Node::new() else { return };
+    // The node reaches a pod of which nobody has told yet.
+    node.double.delete(pod("shop", "server-1", "n1", SERVER));
+    let mut probe = node.open_from_node(80).unwrap();
+    let mut stranger = node.open(80).unwrap();
+    node.start();
+    node.ready();
+    eventually("a pod's connection to an unknown address is cut", || !echoes(&mut stranger));
+    assert!(echoes(&mut probe));
+}
+
+#[test]
+fn a_full_table_is_told_and_no_policy_is_lost() {
+    let Some(mut node) = Node::new() else { return };
+    node.double.put(policy("shop", "server-in", "server", "client", 80));
+    node.start_with("--table rules=4");
+    node.ready();
+    assert!(node.connects(80) && !node.connects(81));
+    for count in 0..8 {
+        let app = format!("app{count}");
+        node.double.put(pod("shop", &format!("{app}-1"), "n1", &format!("10.0.3.{}", 1 + count)));
+        node.double.put(policy("shop", &app, &app, "client", 80));
+    }
+    eventually("status says which table", || {
+        let (status, text) = node.ask("status", "");
+        status == 1 && text.contains("table rules is full")
+    });
+    assert!(node.get("/readyz").contains("503"));
+    // What was in force stays so.
+    assert!(node.connects(80) && !node.connects(81));
+    for count in 0..8 {
+        let app = format!("app{count}");
+        node.double.delete(policy("shop", &app, &app, "client", 80));
+    }
+    node.ready();
+    assert!(node.connects(80) && !node.connects(81));
+    let (status, text) = node.ask("attest", "");
+    assert!(status == 0 && text.contains("holds exactly"), "{text}");
+}
+
+#[test]
 fn an_address_that_no_pod_has_is_denied() {
     let Some(node) = started() else { return };
     node.double.delete(pod("shop", "server-1", "n1", SERVER));

@@ -84,7 +84,13 @@ impl Node {
 
     /// Starts an agent.
     pub(crate) fn start(&mut self) {
+        self.start_with("");
+    }
+
+    /// Starts an agent with these arguments beside the usual ones.
+    pub(crate) fn start_with(&mut self, arguments: &str) {
         let mut command = self.command();
+        command.args(arguments.split_whitespace());
         let log =
             std::fs::OpenOptions::new().create(true).append(true).open(self.folder.join("log")).unwrap();
         command.stdout(log.try_clone().unwrap()).stderr(log);
@@ -148,6 +154,12 @@ impl Node {
     /// Whether the client's pod reaches the server's by a new connection, and bytes come back.
     pub(crate) fn connects(&self, port: u16) -> bool {
         self.open(port).is_some_and(|mut stream| echoes(&mut stream))
+    }
+
+    /// A new connection from the node itself to the server's address.
+    pub(crate) fn open_from_node(&self, port: u16) -> Option<TcpStream> {
+        let to = SocketAddr::new(SERVER.parse::<IpAddr>().unwrap(), port);
+        self.router.run(move || TcpStream::connect_timeout(&to, NOTHING)).ok()
     }
 
     /// A new connection from the client's pod to the server's.
