@@ -6,9 +6,11 @@ use std::sync::Arc;
 
 use rustc_hash::{FxHashMap, FxHashSet};
 
-use crate::cluster::{DomainPattern, PodsAcross};
+use crate::cluster::{ClusterPeer, DomainPattern, PodsAcross};
 use crate::index::{GroupId, GroupKey, Index, label_hash};
-use crate::model::{IpBlock, LabelSelector, Labels, NAMESPACE_NAME_LABEL, PolicyId, Requirement};
+use crate::model::{
+    IpBlock, LabelSelector, Labels, NAMESPACE_NAME_LABEL, NamespaceScope, Peer, PolicyId, Requirement,
+};
 use crate::slots::Interner;
 
 /// The number of a distinct matcher.
@@ -31,6 +33,29 @@ pub enum DistinctPeer {
 }
 
 impl DistinctPeer {
+    /// What a peer of a NetworkPolicy of this namespace is.
+    pub(crate) fn of(own: &str, peer: &Peer) -> DistinctPeer {
+        match peer {
+            Peer::Pods { namespaces: NamespaceScope::Own, pods } => {
+                DistinctPeer::PodsIn(own.to_owned(), pods.clone())
+            }
+            Peer::Pods { namespaces: NamespaceScope::Matching(namespaces), pods } => {
+                DistinctPeer::PodsAcross(PodsAcross { namespaces: namespaces.clone(), pods: pods.clone() })
+            }
+            Peer::Block(block) => DistinctPeer::Block(block.clone()),
+        }
+    }
+
+    /// What a peer of a cluster-wide policy is.
+    pub(crate) fn of_cluster(peer: &ClusterPeer) -> DistinctPeer {
+        match peer {
+            ClusterPeer::Pods(pods) => DistinctPeer::PodsAcross(pods.clone()),
+            ClusterPeer::Nodes(nodes) => DistinctPeer::Nodes(nodes.clone()),
+            ClusterPeer::Network(net) => DistinctPeer::Block(IpBlock::new(*net, [])),
+            ClusterPeer::Domain(domain) => DistinctPeer::Domain(domain.clone()),
+        }
+    }
+
     /// The groups that it matches as a selector, in no order.
     pub(crate) fn select(&self, index: &Index) -> Vec<GroupId> {
         match self {

@@ -105,9 +105,10 @@ fn denied(
         Requirement::In(key, values) if values.len() > 1 => Some(key),
         _ => None,
     });
+    let Some(listed) = listed else { return Vec::new() };
     let mut by_value: BTreeMap<Option<&String>, Vec<usize>> = BTreeMap::new();
     for place in others.iter() {
-        let value = listed.and_then(|key| context.pod(*place)?.pod.labels.get(key));
+        let value = context.pod(*place).and_then(|pod| pod.pod.labels.get(listed));
         by_value.entry(value).or_default().push(*place);
     }
     let each = by_value.into_values();

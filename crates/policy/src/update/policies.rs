@@ -1,9 +1,9 @@
 //! Policies that come and go, and what their rules match.
 
 use super::Update;
-use crate::cluster::{ClusterPeer, InForce, PodsAcross};
+use crate::cluster::InForce;
 use crate::matchers::{DistinctPeer, PeerId};
-use crate::model::{IpBlock, NamespaceScope, Peer, Peers, Policy, PolicyId, PolicyKey};
+use crate::model::{Peers, Policy, PolicyId, PolicyKey};
 use crate::policies::{Compiled, RulePeers, cluster_rules, network_rules};
 use crate::verdict::Direction;
 
@@ -89,7 +89,9 @@ impl Update<'_> {
                 rules
                     .map(|rule| match &rule.peers {
                         Peers::Any => None,
-                        Peers::Of(peers) => peers_of(peers.iter().map(|p| distinct_peer(own, p)).collect()),
+                        Peers::Of(peers) => {
+                            peers_of(peers.iter().map(|p| DistinctPeer::of(own, p)).collect())
+                        }
                     })
                     .collect()
             }
@@ -97,7 +99,7 @@ impl Update<'_> {
                 .iter()
                 .map(|rule| match rule.in_force() {
                     InForce::AsWritten(_, matches) => {
-                        peers_of(matches.peers.iter().map(distinct_cluster_peer).collect())
+                        peers_of(matches.peers.iter().map(DistinctPeer::of_cluster).collect())
                     }
                     InForce::DenyAll => None,
                     InForce::Nothing => Some(Box::default()),
@@ -124,26 +126,5 @@ impl Update<'_> {
         } else {
             self.engine.space.remove(id, &held, &except);
         }
-    }
-}
-
-fn distinct_peer(own: &str, peer: &Peer) -> DistinctPeer {
-    match peer {
-        Peer::Pods { namespaces: NamespaceScope::Own, pods } => {
-            DistinctPeer::PodsIn(own.to_owned(), pods.clone())
-        }
-        Peer::Pods { namespaces: NamespaceScope::Matching(namespaces), pods } => {
-            DistinctPeer::PodsAcross(PodsAcross { namespaces: namespaces.clone(), pods: pods.clone() })
-        }
-        Peer::Block(block) => DistinctPeer::Block(block.clone()),
-    }
-}
-
-fn distinct_cluster_peer(peer: &ClusterPeer) -> DistinctPeer {
-    match peer {
-        ClusterPeer::Pods(pods) => DistinctPeer::PodsAcross(pods.clone()),
-        ClusterPeer::Nodes(nodes) => DistinctPeer::Nodes(nodes.clone()),
-        ClusterPeer::Network(net) => DistinctPeer::Block(IpBlock::new(*net, [])),
-        ClusterPeer::Domain(domain) => DistinctPeer::Domain(domain.clone()),
     }
 }

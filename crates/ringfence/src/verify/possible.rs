@@ -56,7 +56,10 @@ pub(super) fn worlds(engine: &Engine, assertion: &Assertion) -> Result<Vec<World
     }
     let selectors = assertion.from.iter().chain(&assertion.to);
     let cuts: Vec<IpNet> = selectors.filter_map(|s| s.address).collect();
-    let names = portnames::variants(engine, &assertion.ports)?;
+    // What the ports of a pod are called matters where it is reached.
+    let is_reached = there.iter().chain(&to_come).any(|(role, ..)| *role == Role::To);
+    let none = vec![Vec::new()];
+    let names = if is_reached { portnames::variants(engine, &assertion.ports)? } else { none.clone() };
     // A namespace has one set of labels in a world; the next set of the same name is another world's.
     let mut rounds: Vec<BTreeMap<&str, &Labels>> = vec![BTreeMap::new()];
     let mut round_of = Vec::new();
@@ -81,8 +84,7 @@ pub(super) fn worlds(engine: &Engine, assertion: &Assertion) -> Result<Vec<World
         let mut places = Places::new(engine, &cuts);
         let mut pods = Vec::new();
         for (role, room, labels) in there.iter().chain(here) {
-            let none = [Vec::new()];
-            let names = if *role == Role::To { &*names } else { &none };
+            let names = if *role == Role::To { &names } else { &none };
             for place in 0..places.kinds() {
                 for named_ports in names {
                     if pods.len() >= MOST {

@@ -2,10 +2,10 @@
 
 use std::collections::BTreeSet;
 
-use crate::cluster::{ClusterPeer, ClusterPolicy, ClusterRule, PodsAcross};
+use crate::cluster::{ClusterPolicy, ClusterRule};
 use crate::engine::Engine;
 use crate::matchers::DistinctPeer;
-use crate::model::{NamespaceScope, NetworkPolicy, Peer, Peers, Policy, PolicyId, PolicyKey, Ports, Rule};
+use crate::model::{NetworkPolicy, Peers, Policy, PolicyId, PolicyKey, Ports, Rule};
 use crate::policies::{cluster_rules, network_rules};
 use crate::verdict::Direction;
 
@@ -76,37 +76,16 @@ fn peers(policy: &Policy) -> BTreeSet<DistinctPeer> {
                     Peers::Any => None,
                     Peers::Of(peers) => Some(peers),
                 });
-                found.extend(peers.flatten().map(|peer| network_peer(peer, &policy.name.namespace)));
+                found.extend(peers.flatten().map(|peer| DistinctPeer::of(&policy.name.namespace, peer)));
             }
             Policy::Cluster(policy) => {
                 let matches =
                     cluster_rules(policy, direction).iter().filter_map(|rule| rule.matches.as_ref());
-                found.extend(matches.flat_map(|m| &m.peers).map(cluster_peer));
+                found.extend(matches.flat_map(|m| &m.peers).map(DistinctPeer::of_cluster));
             }
         }
     }
     found
-}
-
-fn network_peer(peer: &Peer, namespace: &str) -> DistinctPeer {
-    match peer {
-        Peer::Pods { namespaces: NamespaceScope::Own, pods } => {
-            DistinctPeer::PodsIn(namespace.to_owned(), pods.clone())
-        }
-        Peer::Pods { namespaces: NamespaceScope::Matching(namespaces), pods } => {
-            DistinctPeer::PodsAcross(PodsAcross { namespaces: namespaces.clone(), pods: pods.clone() })
-        }
-        Peer::Block(block) => DistinctPeer::Block(block.clone()),
-    }
-}
-
-fn cluster_peer(peer: &ClusterPeer) -> DistinctPeer {
-    match peer {
-        ClusterPeer::Pods(across) => DistinctPeer::PodsAcross(across.clone()),
-        ClusterPeer::Nodes(selector) => DistinctPeer::Nodes(selector.clone()),
-        ClusterPeer::Network(net) => DistinctPeer::Block(crate::model::IpBlock::new(*net, [])),
-        ClusterPeer::Domain(pattern) => DistinctPeer::Domain(pattern.clone()),
-    }
 }
 
 /// A policy without its places and with everything whose order means nothing in one order.
